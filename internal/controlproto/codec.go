@@ -1,0 +1,139 @@
+package controlproto
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+)
+
+// ErrLineTooLong is returned for a line over MaxLine; the stream cannot be
+// used after it.
+var ErrLineTooLong = errors.New("line is longer than 16 MiB")
+
+// Reader reads lines and the raw bytes between them. It buffers, and hands on
+// what it has buffered: Read continues right behind the last line. One
+// goroutine uses it at a time.
+type Reader struct {
+	r    *bufio.Reader
+	line []byte
+}
+
+// NewReader returns a Reader on r.
+func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 4<<10)} }
+
+// ReadLine returns the next line without its LF and without any CR. It is
+// valid until the next call. A line that ends with the stream counts as one;
+// io.EOF comes only between lines.
+func (r *Reader) ReadLine() ([]byte, error) {
+	r.line = r.line[:0]
+	for {
+		part, err := r.r.ReadSlice('\n')
+		r.line = append(r.line, part...)
+		if len(r.line) > MaxLine+1 {
+			return nil, ErrLineTooLong
+		}
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case err == io.EOF && len(r.line) > 0, err == nil:
+			return r.trim()
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (r *Reader) trim() ([]byte, error) {
+	line := bytes.TrimSuffix(r.line, []byte("\n"))
+	if len(line) > MaxLine { // one byte too many, and no LF but the end of the stream
+		return nil, ErrLineTooLong
+	}
+	if bytes.IndexByte(line, '\r') >= 0 {
+		line = bytes.ReplaceAll(line, []byte("\r"), nil)
+	}
+	if cap(r.line) > 64<<10 { // one giant line does not pin its memory
+		r.line = nil
+	}
+	return line, nil
+}
+
+// Read reads raw bytes behind the last line.
+func (r *Reader) Read(p []byte) (int, error) { return r.r.Read(p) }
+
+// WriteTo copies everything behind the last line to w.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.r.WriteTo(w) }
+
+// Buffered is the number of bytes that are here already.
+func (r *Reader) Buffered() int { return r.r.Buffered() }
+
+// Writer writes lines and announced bytes, each in one call of the underlying
+// writer. Any number of goroutines may use it.
+type Writer struct {
+	mu  sync.Mutex
+	w   io.Writer
+	buf []byte // guarded by mu
+}
+
+// NewWriter returns a Writer on w.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Line writes a text and LF.
+func (w *Writer) Line(text string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = append(append(w.buf[:0], text...), '\n')
+	return w.flushLocked()
+}
+
+// JSON writes v as one line.
+func (w *Writer) JSON(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode reply: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = append(append(w.buf[:0], line...), '\n')
+	return w.flushLocked()
+}
+
+// Bytes announces and writes the bytes of a version 2 request.
+func (w *Writer) Bytes(id uint64, p []byte) error {
+	for len(p) > 0 {
+		part := p[:min(len(p), MaxChunk)]
+		p = p[len(part):]
+		w.mu.Lock()
+		w.buf = append(w.buf[:0], `{"id":`...)
+		w.buf = strconv.AppendUint(w.buf, id, 10)
+		w.buf = append(w.buf, `,"bytes":`...)
+		w.buf = strconv.AppendInt(w.buf, int64(len(part)), 10)
+		w.buf = append(w.buf, "}\n"...)
+		w.buf = append(w.buf, part...)
+		err := w.flushLocked()
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) flushLocked() error {
+	_, err := w.w.Write(w.buf)
+	if cap(w.buf) > 2*ChunkSize {
+		w.buf = nil
+	}
+	return err
+}
+
+func quote(line string) string {
+	if len(line) > 80 {
+		line = line[:80] + "..."
+	}
+	return strconv.Quote(line)
+}
