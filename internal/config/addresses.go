@@ -1,0 +1,119 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Types for what is listened on and connected to.
+var (
+	portType     = &keyType{"int", func(c *conversion, v value) (any, bool) { return c.asPort(v) }}
+	bindaddrType = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asBindAddr(v) }}
+	addressType  = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asAddress(v) }}
+	listenType   = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asListen(v) }}
+	urlType      = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asURL(v) }}
+)
+
+const maxPort = 65535
+
+func (c *conversion) asPort(v value) (int, bool) {
+	n, ok := c.asInt(v)
+	if ok && (n < 0 || n > maxPort) {
+		return 0, c.fail("", "port %d is not between 0 and %d", n, maxPort)
+	}
+	return int(n), ok
+}
+
+// asBindAddr takes the host part of an address to bind.
+func (c *conversion) asBindAddr(v value) (string, bool) {
+	s, ok := c.asText(v)
+	if !ok || s == "" {
+		return s, ok
+	}
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		if ip := s[1 : len(s)-1]; net.ParseIP(strings.SplitN(ip, "%", 2)[0]) == nil {
+			return "", c.fail("", "%s is not an IPv6 address", s)
+		}
+		return s, true
+	}
+	if strings.Contains(s, ":") {
+		if net.ParseIP(strings.SplitN(s, "%", 2)[0]) != nil {
+			return "", c.fail(fmt.Sprintf("write %q", "["+s+"]"), "an IPv6 address must stand in brackets")
+		}
+		return "", c.fail("the port has its own key", "%q is not an address without a port", s)
+	}
+	return s, true
+}
+
+// asAddress takes the address of something to connect to.
+func (c *conversion) asAddress(v value) (string, bool) {
+	s, ok := c.asText(v)
+	if !ok {
+		return "", false
+	}
+	if strings.Contains(s, "://") {
+		return "", c.fail("", "%q is a URL; an address is HOST:PORT", s)
+	}
+	if err := checkAddress(s); err != nil {
+		return "", c.fail("an address is HOST:PORT", "%v", err)
+	}
+	return s, true
+}
+
+// asListen takes PORT, which means all addresses, or HOST:PORT; empty is none.
+func (c *conversion) asListen(v value) (string, bool) {
+	s, ok := c.asText(v)
+	if !ok || s == "" {
+		return s, ok
+	}
+	if !strings.Contains(s, ":") {
+		s = "0.0.0.0:" + s
+	}
+	if err := checkAddress(s); err != nil {
+		return "", c.fail("write PORT or HOST:PORT", "%v", err)
+	}
+	return s, true
+}
+
+// checkAddress checks HOST:PORT; the port may be the name of a service.
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return err // `address X: missing port in address`
+	}
+	n, err := strconv.Atoi(port)
+	switch {
+	case err == nil && n >= 0 && n <= maxPort:
+		return nil
+	case err != nil && port != "" && isLetter(port[0]):
+		return nil // a service name, to be looked up by who uses it
+	}
+	return fmt.Errorf("address %s: invalid port", s)
+}
+
+func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
+
+// asURL takes the URL of a WebSocket listener.
+func (c *conversion) asURL(v value) (string, bool) {
+	const hint = "a URL is ws://HOST:PORT/PATH or wss://HOST:PORT/PATH"
+	s, ok := c.asText(v)
+	if !ok {
+		return "", false
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", c.fail(hint, "address %s is not a valid URL: %v", s, err)
+	}
+	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
+		return "", c.fail(hint, "address %s is not the URL of a WebSocket", u.Redacted())
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n > maxPort {
+			return "", c.fail(hint, "address %s: invalid port", u.Redacted())
+		}
+	}
+	return s, true
+}

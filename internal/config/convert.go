@@ -1,0 +1,206 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// convert makes a File of sections: looks each up in the table, converts its
+// keys, fills in defaults, and builds its struct. What is wrong is reported and
+// left out.
+func convert(ss []section, r *report) *File {
+	f := &File{}
+	first := make(map[string]place) // of sections that may be there once
+	for _, s := range ss {
+		spec := findSection(s.name)
+		if spec == nil {
+			if !r.full() {
+				r.problem(unknownSection(s))
+			}
+			continue
+		}
+		if p, twice := first[s.name]; twice && spec.single {
+			r.problem(atSection(s, "only one %s section is allowed", s.name).suggest("the first is at %s:%d", p.file, p.line))
+			continue
+		}
+		first[s.name] = s.place
+		if spec.build == nil {
+			r.problem(atSection(s, "not supported by this version yet"))
+			continue
+		}
+		spec.build(f, convertSection(spec, s, r))
+	}
+	return f
+}
+
+// atSection makes a problem with a section as read.
+func atSection(s section, format string, args ...any) Problem {
+	p := at(s.place, format, args...)
+	p.Section = s.name
+	return p
+}
+
+// unknownSection is the problem of a section that is not in the table.
+func unknownSection(s section) Problem {
+	p := atSection(s, "unknown section")
+	switch {
+	case s.name == "config" || s.name == "help":
+		return p.suggest("only an option of the command line; a file cannot include another")
+	case findSection(strings.ToLower(s.name)) != nil:
+		return p.suggest("section names are lower case: did you mean %q?", strings.ToLower(s.name))
+	}
+	p.Suggestion = didYouMean(s.name, sectionNames())
+	return p
+}
+
+// values are the converted keys of a section, defaults included.
+type values struct {
+	spec   *sectionSpec
+	origin Origin
+	set    map[string]any
+}
+
+// get is the value of a key, or the zero value if it was not given and has no
+// default.
+func get[T any](v values, key string) T {
+	var zero T
+	x, ok := v.set[key]
+	if !ok {
+		if v.spec.key(key) == nil {
+			panic("BUG: section " + v.spec.name + " has no key " + key)
+		}
+		return zero
+	}
+	return x.(T)
+}
+
+// conversion is the context of converting one key, for problems.
+type conversion struct {
+	report *report
+	origin Origin
+	key    string
+}
+
+func (c *conversion) fail(suggestion, format string, args ...any) bool {
+	p := atKey(c.origin, c.key, format, args...)
+	p.Suggestion = suggestion
+	c.report.problem(p)
+	return false
+}
+
+func (c *conversion) warn(format string, args ...any) {
+	c.report.warn(atKey(c.origin, c.key, format, args...))
+}
+
+// convertSection converts all keys of a section.
+func convertSection(spec *sectionSpec, s section, r *report) values {
+	v := values{spec: spec, set: make(map[string]any), origin: Origin{
+		File: s.place.file, Line: s.place.line, Section: s.name, column: s.place.column,
+		keys: make(map[string]place), failed: make(map[string]bool),
+	}}
+	for _, g := range given(spec, s, &v.origin, r) {
+		c := conversion{report: r, origin: v.origin, key: g.spec.name}
+		x, ok := g.spec.typ.convert(&c, g.value)
+		if !ok {
+			v.origin.failed[c.key] = true
+		} else if x != nil {
+			v.set[g.spec.name] = x
+		}
+	}
+	for i := range spec.keys {
+		v.complete(&spec.keys[i], r)
+	}
+	return v
+}
+
+// complete reports a required key that is missing and fills in a default.
+func (v *values) complete(k *keySpec, r *report) {
+	if _, have := v.set[k.name]; have {
+		return
+	}
+	if k.required && !v.origin.given(k.name) && !v.origin.failed[k.name] {
+		v.origin.failed[k.name] = true
+		r.problem(atKey(v.origin, k.name, "required key missing"))
+	}
+	if k.def == "" {
+		return
+	}
+	x, ok := k.typ.convert(&conversion{report: &report{}, origin: v.origin, key: k.name}, value{kind: kindText, text: k.def})
+	if !ok {
+		panic(fmt.Sprintf("BUG: section %s, key %s: bad default %q", v.spec.name, k.name, k.def))
+	}
+	v.set[k.name] = x
+}
+
+// givenKey is a key of the table with the value it was given.
+type givenKey struct {
+	spec  *keySpec
+	value value
+}
+
+// given finds the keys of a section in the table and notes their places.
+func given(spec *sectionSpec, s section, o *Origin, r *report) []givenKey {
+	var gs []givenKey
+	if s.bare != nil {
+		k := spec.bareKey()
+		if k == nil {
+			r.problem(atSection(s, "does not take a value without a key").suggest("%s", bareHint(spec)))
+			o.failed[""] = true
+			return nil
+		}
+		o.keys[k.name] = s.bare.place
+		gs = append(gs, givenKey{k, *s.bare})
+	}
+	spelt := make(map[string]string)
+	for _, e := range s.keys {
+		k := spec.key(e.key.text)
+		if k == nil || e.key.kind != kindText {
+			o.failed[e.key.text] = true
+			if !r.full() {
+				r.problem(unknownKey(spec, s, e.key))
+				o.failed[nearest(e.key.text, spec.keyNames())] = true // it is not missed as well
+			}
+			continue
+		}
+		o.keys[k.name] = e.key.place
+		if other, twice := spelt[k.name]; twice {
+			r.problem(atKey(*o, k.name, "given twice, as %q and as %q", other, e.key.text))
+			o.failed[k.name] = true
+			continue
+		}
+		spelt[k.name] = e.key.text
+		gs = append(gs, givenKey{k, e.value})
+	}
+	return gs
+}
+
+// unknownKey is the problem of a key that is not in the table.
+func unknownKey(spec *sectionSpec, s section, key value) Problem {
+	p := at(key.place, "unknown key")
+	p.Section, p.Key = s.name, key.text
+	if key.kind != kindText {
+		p.Text = "the name of a key must be a text, not " + key.describe()
+		return p
+	}
+	p.Suggestion = didYouMean(key.text, spec.keyNames())
+	if p.Suggestion == "" {
+		p.Suggestion = keysHint(spec)
+	}
+	return p
+}
+
+// bareHint says how to give the value of a section that takes none bare.
+func bareHint(spec *sectionSpec) string {
+	if len(spec.keys) == 0 {
+		return "the section has no keys"
+	}
+	return fmt.Sprintf("name the key, as in %q", spec.keys[0].name+": ...")
+}
+
+// keysHint lists the keys of a section.
+func keysHint(spec *sectionSpec) string {
+	if len(spec.keys) == 0 {
+		return "the section has no keys"
+	}
+	return "known keys: " + strings.Join(spec.keyNames(), ", ")
+}
