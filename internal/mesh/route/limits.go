@@ -1,0 +1,70 @@
+package route
+
+import "time"
+
+// Constants of the specification (mesh-protocol 1 and 6).
+const (
+	// MergeDelay is how close together two updates of our own, or two route
+	// computations, may be. The first is never delayed.
+	MergeDelay = 100 * time.Millisecond
+
+	// KeepAlive is the longest time without an update on a link.
+	KeepAlive = 10 * time.Second
+
+	// SeenFor is how long an update ID is remembered at least, unless there are
+	// more than maxSeen of them.
+	SeenFor = time.Hour
+)
+
+// Constants of our own choice.
+const (
+	// ForgetAfter is how long a node is kept without any news of it.
+	ForgetAfter = time.Hour
+
+	// MaxNodes is how many nodes may be known at the same time.
+	MaxNodes = 65536
+
+	// MaxStored bounds the sum of the sizes of all stored updates, in bytes.
+	MaxStored = 256 << 20
+
+	// keepAliveMin and keepAliveMax bound the random time after which a silent link
+	// gets a keep-alive; the rest to KeepAlive is for timers that run late.
+	keepAliveMin = 8 * time.Second
+	keepAliveMax = 9500 * time.Millisecond
+
+	// refreshFirst is when an update of our own is flooded again after our links
+	// changed; each further interval is refreshGrowth times as long, up to
+	// refreshMax. The early ones repair losses on links between nodes that do
+	// not repeat stored updates themselves.
+	refreshFirst  = 10 * time.Second
+	refreshGrowth = 4
+	refreshMax    = 10 * time.Minute
+
+	// growSpread is the window, per known node, over which the nodes spread the
+	// updates they send because another node appeared; it is at most growMax.
+	growSpread = 10 * time.Millisecond
+	growMax    = time.Minute
+
+	// recent is how long an update of a node that is not reachable is given to
+	// new links all the same: what makes the node reachable may be on its way.
+	recent = time.Minute
+
+	// sweepEvery is how often we look for nodes to forget.
+	sweepEvery = time.Minute
+
+	// trickleEvery, trickleRound and trickleMax: every second a lossy link gets
+	// a sixtieth of the stored updates, but no more than this many.
+	trickleEvery = time.Second
+	trickleRound = 60
+	trickleMax   = 100
+
+	// maxRepeats bounds the updates waiting to be repeated on one lossy link.
+	maxRepeats = 1 << 16
+
+	// maxSeen bounds each of the two generations of update IDs.
+	maxSeen = 1 << 18
+)
+
+// repeatAfter are the times after which a lossy link gets an update once more,
+// each counted from the sending before.
+var repeatAfter = [...]time.Duration{1 * time.Second, 2 * time.Second, 7 * time.Second}
