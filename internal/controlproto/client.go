@@ -162,8 +162,8 @@ func (c *Client) next(ctx context.Context) (Frame, error) {
 			return Frame{}, c.broken(ctx, err)
 		}
 		f, err := parseFrame(line)
-		if err != nil {
-			return Frame{}, err
+		if err != nil { // not an *Error, which would be the daemon's refusal
+			return Frame{}, fmt.Errorf("unexpected answer %s: %v", quote(string(line)), err)
 		}
 		if f.ID != 0 && f.ID != c.lastID { // of a request that was given up
 			if _, err := io.CopyN(io.Discard, c.r, f.Bytes); err != nil {

@@ -14,8 +14,8 @@ type SubmitOptions struct {
 	// Created is called once the unit exists, with what of the payload the
 	// daemon has already (not 0 only if the submission is a repeated one).
 	Created func(UnitEvent)
-	// Resume makes version 2 wait for that number and skip as much of the
-	// payload; the payload must be an io.Seeker then.
+	// Resume makes version 2 wait for that number before it reads the payload,
+	// and skip as much of it; the payload must be an io.Seeker if it is not 0.
 	Resume bool
 	// Abandon, if set, is called in version 2 when the submission failed before
 	// the payload was all read: it must make a Read of the payload that waits,

@@ -80,6 +80,7 @@ func ParseLine2(line []byte) (Line2, error) {
 		return Line2{Request: &r}, nil
 	}
 	f, err := parseFrame(line)
+	f.ID = uint64(id) // as encoding/json would also take "ID"
 	return Line2{Frame: f}, err
 }
 

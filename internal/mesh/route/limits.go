@@ -4,8 +4,9 @@ import "time"
 
 // Constants of the specification (mesh-protocol 1 and 6).
 const (
-	// MergeDelay is how close together two updates of our own, or two route
-	// computations, may be. The first is never delayed.
+	// MergeDelay is how close together two updates of our own may be, and the
+	// most that a route computation is delayed after the one before. The first
+	// is never delayed.
 	MergeDelay = 100 * time.Millisecond
 
 	// KeepAlive is the longest time without an update on a link.
@@ -48,6 +49,11 @@ const (
 	// recent is how long an update of a node that is not reachable is given to
 	// new links all the same: what makes the node reachable may be on its way.
 	recent = time.Minute
+
+	// computePerNode is how long after another a route computation may be, for
+	// each node known; in a mesh of at most smallMesh nodes it is never delayed.
+	computePerNode = 50 * time.Microsecond
+	smallMesh      = 32
 
 	// sweepEvery is how often we look for nodes to forget.
 	sweepEvery = time.Minute

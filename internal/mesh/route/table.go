@@ -134,9 +134,9 @@ func (t *Table) Tick(now time.Time) Result {
 }
 
 // settle ends each event: it computes routes and floods our own update, unless
-// that was done less than MergeDelay ago.
+// that was done less than computePause ago.
 func (t *Table) settle(now time.Time, res *Result) {
-	if t.dirty && !now.Before(t.computedAt.Add(MergeDelay)) {
+	if t.dirty && !now.Before(t.computedAt.Add(t.computePause())) {
 		t.compute(now, res)
 	}
 	t.flushOwn(now, res)
@@ -147,7 +147,7 @@ func (t *Table) settle(now time.Time, res *Result) {
 func (t *Table) Deadline() time.Time {
 	d := t.sweep
 	if t.dirty {
-		d = earlier(d, t.computedAt.Add(MergeDelay))
+		d = earlier(d, t.computedAt.Add(t.computePause()))
 	}
 	if len(t.peers) > 0 {
 		d = earlier(d, t.ownDue)
@@ -177,4 +177,15 @@ func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Nodes, s.Links, s.Stored, s.Seen = t.heard, len(t.peers), t.bytes, t.seen.len()
 	return s
+}
+
+// computePause is the least time between two route computations. It keeps
+// their cost, which grows with the mesh, to about a hundredth of the time, and
+// is nothing in a small mesh: what is to be known there is known at once.
+func (t *Table) computePause() time.Duration {
+	n := len(t.nodes)
+	if n <= smallMesh {
+		return 0
+	}
+	return min(MergeDelay, time.Duration(n)*computePerNode)
 }
