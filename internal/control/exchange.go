@@ -1,0 +1,71 @@
+package control
+
+import (
+	"context"
+	"io"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work"
+)
+
+// exchange is a request under way, as a handler sees it. The methods beyond
+// the request itself are for the requests that are more than one answer; a
+// handler calls one of created, streaming and connecting before it touches
+// input or output.
+type exchange interface {
+	request() controlproto.Request
+	origin() work.Origin
+
+	// created tells that the unit of a submit exists; its payload follows on input.
+	created(unit string, received int64) error
+	// streaming tells that output of the unit follows. The context it returns
+	// ends when the client is known to be gone.
+	streaming(ctx context.Context, unit string) (context.Context, context.CancelFunc, error)
+	// connecting tells that a bridge begins.
+	connecting() error
+
+	// input is what the client sends for this request. It ends with io.EOF
+	// where the client says so, with another error where it broke off.
+	input() io.Reader
+	// output sends bytes that belong to this request.
+	output() io.Writer
+	// status sends a unit's record, where the version has a place for it.
+	status(controlproto.UnitStatus) error
+	// close ends the bridge: no input is wanted any more.
+	close()
+}
+
+// handler carries out a request. The value is the answer; nil says that what
+// went over the exchange was all. Errors that are no *controlproto.Error are
+// our own fault.
+type handler func(ctx context.Context, x exchange) (any, error)
+
+// handler finds the handler of a command.
+func (s *Server) handler(r controlproto.Request) (handler, error) {
+	switch r.Command {
+	case "status":
+		return s.status, nil
+	case "ping":
+		return s.ping, nil
+	case "traceroute":
+		return s.traceroute, nil
+	case "connect":
+		return s.connect, nil
+	case "reload":
+		return s.reload, nil
+	case "work":
+		if s.Work != nil {
+			return s.work, nil
+		}
+	}
+	return nil, controlproto.New(controlproto.Invalid, "Unknown command")
+}
+
+// do carries out a request.
+func (s *Server) do(ctx context.Context, x exchange) (any, error) {
+	h, err := s.handler(x.request())
+	if err != nil {
+		return nil, err
+	}
+	return h(ctx, x)
+}

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/mesh"
+	"github.com/receptor-go/receptor/internal/work"
+)
+
+// DefaultMaxSessions bounds the connections of a Server that are open at once.
+// Every unit that another node of ours sent here holds one open, so it is
+// higher than people alone would need.
+const DefaultMaxSessions = 16384
+
+// copyBuffer is the size of one read of a payload or a bridge, in bytes.
+const copyBuffer = 256 << 10
+
+// Config of a Server.
+type Config struct {
+	Node    *mesh.Node
+	Work    *work.Manager
+	Version string // as `status` shows it
+	// TLSClient finds the entry `tls-client` of that name, for connect. The
+	// empty name is no TLS: nil without an error.
+	TLSClient func(name string) (*tls.Config, error)
+	// Reload applies the configuration anew. Nil, or an error, is answered as
+	// a reload that failed.
+	Reload      func(ctx context.Context) error
+	Logger      *slog.Logger // nil discards
+	MaxSessions int          // 0: DefaultMaxSessions
+}
+
+// Server serves the control protocol on any number of listeners.
+type Server struct {
+	Config
+	slots   chan struct{} // one token for each open session
+	buffers sync.Pool     // of *[]byte, copyBuffer long
+	system  system
+}
+
+// New makes a Server; it starts nothing.
+func New(c Config) *Server {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = DefaultMaxSessions
+	}
+	s := &Server{Config: c, slots: make(chan struct{}, c.MaxSessions), system: readSystem()}
+	s.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	return s
+}
+
+// Serve serves the connections of ln until ctx ends or ln is closed; then it
+// closes ln and all connections and waits for them. On a Unix socket
+// signatures are not asked for (spec control-protocol 8), so the caller says
+// whether ln is one. It may be called for several listeners at once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	defer ln.Close() // so that it is closed, and not about to be, when Serve returns
+	var sessions sync.WaitGroup
+	defer sessions.Wait() // after cancel, as deferred calls run backwards
+	defer cancel()
+	for {
+		conn, err := ln.Accept()
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if conn != nil {
+				conn.Close()
+			}
+			return nil
+		}
+		if err != nil { // too many open files, say: it passes
+			s.Logger.Warn("control connection not accepted", "address", ln.Addr(), "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		select {
+		case s.slots <- struct{}{}:
+			sessions.Go(func() { // ends with its connection, which ends with ctx
+				defer func() { <-s.slots }()
+				s.session(ctx, conn, unixSocket)
+			})
+		default:
+			s.Logger.Warn("control connection refused", "address", conn.RemoteAddr(), "cause", "too many sessions")
+			_ = controlproto.NewWriter(conn).Line("ERROR: too many control sessions, try again later")
+			conn.Close()
+		}
+	}
+}
+
+// session serves one connection to its end.
+func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	address := conn.RemoteAddr().String()
+	s.Logger.Debug("control client connected", "address", address)
+	defer s.Logger.Debug("control client disconnected", "address", address)
+
+	origin := work.Origin{UnixSocket: unixSocket}
+	if at, ok := conn.RemoteAddr().(mesh.Addr); ok {
+		origin.Node = string(at.Node)
+	}
+	v1 := &session1{
+		server: s, conn: conn, from: origin,
+		r: controlproto.NewReader(conn), w: controlproto.NewWriter(conn),
+	}
+	v1.serve(ctx)
+}
+
+func (s *Server) buffer() *[]byte { return s.buffers.Get().(*[]byte) }

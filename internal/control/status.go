@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/mesh"
+)
+
+// statusFields are the members of a status reply (spec control-protocol 5.1).
+func statusFields() []string {
+	return []string{"Advertisements", "Connections", "KnownConnectionCosts", "NodeID",
+		"RoutingTable", "SystemCPUCount", "SystemMemoryMiB", "Version"}
+}
+
+func (s *Server) status(_ context.Context, x exchange) (any, error) {
+	fields, err := requestedFields(x.request())
+	if err != nil {
+		return nil, err
+	}
+	// The cheap members are what every call of the CLI asks for first.
+	var st mesh.Status
+	if slices.ContainsFunc(fields, func(f string) bool {
+		return f == "Advertisements" || f == "Connections" || f == "KnownConnectionCosts" || f == "RoutingTable"
+	}) {
+		st = s.Node.Status()
+	}
+	reply := map[string]any{}
+	for _, f := range fields {
+		switch f {
+		case "Advertisements":
+			reply[f] = adverts(st)
+		case "Connections":
+			reply[f] = connections(st)
+		case "KnownConnectionCosts":
+			reply[f] = knownCosts(st)
+		case "NodeID":
+			reply[f] = s.Node.ID
+		case "RoutingTable":
+			reply[f] = emptyNotNull(st.Routes)
+		case "SystemCPUCount":
+			reply[f] = s.system.cpus
+		case "SystemMemoryMiB":
+			reply[f] = s.system.memoryMiB
+		case "Version":
+			reply[f] = s.Version
+		}
+	}
+	return reply, nil
+}
+
+// requestedFields are the members asked for: all without a list, else those
+// of the list that exist. null counts as no list.
+func requestedFields(r controlproto.Request) ([]string, error) {
+	if r.Text {
+		if r.Params != "" {
+			return nil, invalid("status command does not take parameters")
+		}
+		return statusFields(), nil
+	}
+	value, ok := r.Fields["requested_fields"]
+	if !ok || value == nil {
+		return statusFields(), nil
+	}
+	list, ok := value.([]any)
+	if !ok {
+		return nil, invalid("requested_fields must be a list of strings")
+	}
+	var fields []string
+	for _, v := range list {
+		name, ok := v.(string)
+		if !ok {
+			return nil, invalid("each element of requested_fields must be a string")
+		}
+		fields = append(fields, name)
+	}
+	return fields, nil
+}
+
+// knownCosts is the known graph; a node without any link knows none.
+func knownCosts(st mesh.Status) any {
+	if len(st.Connections) == 0 && len(st.Known) <= 1 {
+		return struct{}{}
+	}
+	return emptyNotNull(st.Known)
+}
+
+func emptyNotNull[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return m
+}
+
+func connections(st mesh.Status) []controlproto.Connection {
+	list := []controlproto.Connection{}
+	for _, c := range st.Connections {
+		list = append(list, controlproto.Connection{NodeID: string(c.Peer), Cost: c.Cost})
+	}
+	return list
+}
+
+func adverts(st mesh.Status) []controlproto.Advert {
+	list := []controlproto.Advert{}
+	for _, a := range st.Adverts {
+		ad := controlproto.Advert{
+			NodeID: string(a.NodeID), Service: string(a.Service), Time: a.Time,
+			ConnType: int(a.ConnType), Tags: a.Tags,
+		}
+		for _, w := range a.WorkCommands {
+			ad.WorkCommands = append(ad.WorkCommands, controlproto.WorkCommand(w))
+		}
+		list = append(list, ad)
+	}
+	return list
+}
+
+func (s *Server) reload(ctx context.Context, _ exchange) (any, error) {
+	if s.Reload == nil {
+		return reloadFailed("reload is not supported by this version yet", 5), nil
+	}
+	if err := s.Reload(ctx); err != nil {
+		return reloadFailed(err.Error(), 4), nil
+	}
+	return controlproto.Reload{Success: true}, nil
+}
+
+// reloadFailed is a failed reload with the number by which clients tell why
+// (spec control-protocol 5.2).
+func reloadFailed(text string, code int) controlproto.Reload {
+	return controlproto.Reload{Error: fmt.Sprintf("%s ERRORCODE %d", text, code)}
+}
