@@ -1,0 +1,62 @@
+package work
+
+import (
+	"context"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+)
+
+// Cancel ends a unit; one that has ended already stays as it is, which is
+// success too. pending tells that the unit is on another node that cannot be
+// reached now: it will be told as soon as it can be. Unknown units are an *Error
+// of code NotFound.
+func (m *Manager) Cancel(ctx context.Context, id string) (pending bool, err error) {
+	u, err := m.unit(id)
+	if err != nil {
+		return false, err
+	}
+	if err := m.up(ctx); err != nil {
+		return false, err
+	}
+	switch u.kind {
+	case command:
+		return false, m.cancelCommand(ctx, u)
+	case remote:
+		return m.cancelRemote(ctx, u)
+	}
+	return false, nil // a unit of a foreign type is left alone
+}
+
+// Release cancels a unit and deletes it with all its files. pending tells that
+// the unit is on another node that cannot be reached now: it stays listed until
+// that node has agreed. With force it is deleted here in any case, after one
+// attempt to tell the other node.
+func (m *Manager) Release(ctx context.Context, id string, force bool) (pending bool, err error) {
+	u, err := m.unit(id)
+	if err != nil {
+		return false, err
+	}
+	if err := m.up(ctx); err != nil {
+		return false, err
+	}
+	switch u.kind {
+	case command:
+		err = m.cancelCommand(ctx, u)
+	case remote:
+		pending, err = m.releaseRemote(ctx, u, force)
+	}
+	if force {
+		if err != nil {
+			m.c.Logger.Warn("unit is released by force", "unit", id, "err", err)
+		}
+		pending, err = false, nil
+	}
+	if pending || err != nil {
+		return pending, err
+	}
+	if err := m.drop(u); err != nil {
+		return false, controlproto.New(controlproto.Internal, "delete the unit's files: "+err.Error())
+	}
+	m.c.Logger.Info("unit released", "unit", id)
+	return false, nil
+}

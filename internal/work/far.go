@@ -1,0 +1,177 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+)
+
+const (
+	// dialPatience bounds one attempt to connect; the mesh gives up after 15 s.
+	dialPatience = 20 * time.Second
+	// greetingPatience bounds the wait for the greeting (spec work 7.2).
+	greetingPatience = 5 * time.Second
+	// tellPatience bounds a cancel or release on the other node, which takes up
+	// to 10 s there for a command that ignores the interrupt.
+	tellPatience = 30 * time.Second
+)
+
+// refusedError is a no of the other node; err has the text for the client.
+type refusedError struct{ err *controlproto.Error }
+
+func (e *refusedError) Error() string { return e.err.Message }
+
+// passing tells that an error of the other node says nothing about the request:
+// it may be made again later.
+func passing(e *controlproto.Error) bool {
+	switch e.Code {
+	case controlproto.Busy, controlproto.Unreachable, controlproto.Timeout:
+		return true
+	}
+	return false
+}
+
+// farConn is a connection to the control service of another node.
+type farConn struct {
+	io.ReadWriteCloser
+	ours     bool                 // it speaks version 2
+	client   *controlproto.Client // version 2, or version 1 after openV1
+	finished bool                 // our direction was ended
+}
+
+// CloseWrite ends our direction, and notes it.
+func (c *farConn) CloseWrite() error {
+	err := controlproto.CloseWrite(c.ReadWriteCloser)
+	c.finished = err == nil
+	return err
+}
+
+// dial connects to the unit's node. With ours the client is ready, otherwise
+// openV1 makes it.
+func (d *driver) dial(ctx context.Context) (*farConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	x := d.u.far
+	conn, ours, err := d.m.c.Dial(ctx, x.RemoteNode, x.TLSClient)
+	if err != nil {
+		return nil, err
+	}
+	c := &farConn{ReadWriteCloser: conn, ours: ours}
+	if ours {
+		if c.client, err = controlproto.OpenV2(c); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// greet reads the greeting of a node that speaks version 1 and checks that it is
+// the right one.
+func (d *driver) greet(ctx context.Context, c *farConn) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, greetingPatience, errors.New("no greeting in time"))
+	defer cancel()
+	client, err := controlproto.OpenV1(ctx, c)
+	if err != nil {
+		return err
+	}
+	if node := d.u.far.RemoteNode; !strings.Contains(client.Node(), node) {
+		return fmt.Errorf("while expecting node ID %s, got message: %s", node, controlproto.Greeting(client.Node()))
+	}
+	c.client = client
+	d.heard()
+	return nil
+}
+
+// sign makes the token for a request about the unit, "" if it goes unsigned.
+func (d *driver) sign() (string, error) {
+	if !d.u.far.SignWork {
+		return "", nil
+	}
+	if d.m.c.Sign == nil {
+		return "", errors.New("cannot sign work: signing key is empty")
+	}
+	return d.m.c.Sign(d.u.far.RemoteNode)
+}
+
+// tell has the other node cancel or release the unit. A unit that it does not
+// know is a success.
+func (d *driver) tell(ctx context.Context, what string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience+tellPatience)
+	defer cancel()
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if !conn.ours {
+		if err := d.greet(ctx, conn); err != nil {
+			return err
+		}
+	}
+	err = d.request(ctx, conn.client, what, d.u.remoteID())
+	if e, ok := errors.AsType[*controlproto.Error](err); ok && !passing(e) {
+		d.heard()
+		text := strings.TrimSpace(e.Message)
+		return d.told(what, &refusedError{controlproto.New(e.Code, "error cancelling remote unit:  "+text)})
+	}
+	if err != nil {
+		return err
+	}
+	d.heard()
+	return d.told(what, nil)
+}
+
+// request makes one signed request about a unit; NotFound is a success.
+func (d *driver) request(ctx context.Context, c *controlproto.Client, what, id string) error {
+	members := map[string]any{"command": "work", "subcommand": what, "unitid": id}
+	token, err := d.sign()
+	if err != nil {
+		return controlproto.New(controlproto.Denied, err.Error())
+	}
+	if token != "" {
+		members["signature"] = token
+	}
+	err = c.Call(ctx, members, nil)
+	if controlproto.CodeOf(err) == controlproto.NotFound {
+		return nil
+	}
+	return err
+}
+
+// told notes that the other node has done what was asked, or refused to.
+func (d *driver) told(what string, refused error) error {
+	u := d.u
+	u.mu.Lock()
+	released := u.far.LocalReleased
+	switch {
+	case refused != nil && (u.far.RemoteStarted || u.far.LocalReleased):
+		u.far.LocalCancelled, u.far.LocalReleased = false, false
+	case what == "cancel":
+		u.live.cancelTold = true
+	case !released: // it has disowned the unit, or refused to
+		u.far.RemoteUnitID = ""
+	}
+	u.touchLocked()
+	u.mu.Unlock()
+	if refused != nil {
+		d.m.c.Logger.Warn("the other node refuses", "unit", u.id, "node", u.far.RemoteNode, "err", refused)
+		return refused
+	}
+	if what == "release" && released {
+		return d.m.drop(u)
+	}
+	return nil
+}
+
+// remoteID is the unit's id on the other node.
+func (u *unit) remoteID() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.far.RemoteUnitID
+}

@@ -1,0 +1,225 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+)
+
+// submit makes one attempt to hand the unit on. A *refusedError says that the
+// unit is Failed now; any other error that it may be tried again.
+func (d *driver) submit(ctx context.Context) error {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	stdin, err := os.Open(d.m.store.path(d.u.id, fileStdin))
+	if err != nil {
+		conn.Close()
+		return d.refused(controlproto.New(controlproto.Internal, err.Error()))
+	}
+	defer stdin.Close()
+	token, err := d.sign()
+	if err != nil {
+		conn.Close()
+		return d.refused(controlproto.New(controlproto.Denied, err.Error()))
+	}
+	if !conn.ours {
+		defer conn.Close()
+		return d.submitV1(ctx, conn, stdin, token)
+	}
+	if err := d.submitV2(ctx, conn, stdin, token); err != nil {
+		conn.Close()
+		return err
+	}
+	d.conn = conn
+	return nil
+}
+
+// submitV2 hands the unit to one of our nodes, under an id that makes the
+// attempt repeatable.
+func (d *driver) submitV2(ctx context.Context, conn *farConn, stdin *os.File, token string) error {
+	id, again, err := d.claim()
+	if err != nil {
+		return err
+	}
+	created := false
+	_, err = conn.client.Submit(ctx, controlproto.Submit{
+		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, UnitID: id,
+		Signature: token, Params: d.u.far.RemoteParams,
+	}, stdin, controlproto.SubmitOptions{
+		Created: func(controlproto.UnitEvent) { created = true; d.heard() },
+		Resume:  again,
+	})
+	e, ok := errors.AsType[*controlproto.Error](err)
+	switch {
+	case err == nil:
+		return d.started(id)
+	case !ok || passing(e):
+		return err
+	case e.Code == controlproto.Exists:
+		return d.changeID(ctx)
+	}
+	d.heard()
+	text := "could not parse response: ERROR: " + e.Message
+	if created {
+		text = "error from remote: " + e.Message
+	}
+	return d.refused(controlproto.New(e.Code, text))
+}
+
+// claim notes on disk that the other node may know the unit from now on. again
+// tells that it may know it already. The first attempt costs no write for that:
+// as long as the status file is the one from before the acceptance, a restart
+// takes the unit for known (loadUnit).
+func (d *driver) claim() (id string, again bool, err error) {
+	u := d.u
+	u.mu.Lock()
+	if u.rec.State.Ended() || u.far.LocalReleased || u.removed {
+		u.mu.Unlock()
+		return "", false, errInterrupted
+	}
+	id, again = u.live.remoteID, u.live.resumed || u.far.RemoteUnitID != ""
+	u.far.RemoteUnitID = id
+	u.touchLocked()
+	u.mu.Unlock()
+	if first := !d.tried; first {
+		d.tried = true
+		return id, again, nil
+	}
+	return id, again, u.save(d.m.store)
+}
+
+// changeID draws another id for the unit on the other node, where the first one
+// belongs to somebody else.
+func (d *driver) changeID(ctx context.Context) error {
+	u := d.u
+	u.mu.Lock()
+	u.live.remoteID, u.live.resumed, u.far.RemoteUnitID = newID(), false, ""
+	u.touchLocked()
+	r := receipt{Node: u.from, Chosen: u.chosen, Accepted: true, RemoteID: u.live.remoteID, Status: u.forDiskLocked()}
+	u.mu.Unlock()
+	r.Payload = d.m.store.size(u.id, fileStdin)
+	u.saveMu.Lock()
+	err := d.m.store.saveReceipt(u.id, r)
+	u.saveMu.Unlock()
+	if err == nil {
+		err = d.m.store.sync.unit(ctx, u.id, fileReceipt)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.New("the other node has a unit of that id already, trying another")
+}
+
+// started notes that the other node has accepted the unit.
+func (d *driver) started(id string) error {
+	u := d.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.far.RemoteUnitID = id
+	if !u.rec.State.Ended() { // else it was cancelled meanwhile, and is released there
+		u.far.RemoteStarted = true
+		u.live.heard = silence{}
+	}
+	u.touchLocked()
+	return nil
+}
+
+// refused fails the unit because the other node, or this one, will not have it.
+func (d *driver) refused(e *controlproto.Error) error {
+	u := d.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !strings.HasPrefix(e.Message, "error from remote: ") {
+		u.far.RemoteUnitID = "" // it was never made
+	}
+	u.moveLocked(failed("Error starting worker: "+e.Message), nil)
+	u.touchLocked()
+	return &refusedError{e}
+}
+
+// submitV1 hands the unit to a node of ansible/receptor (spec work 7.2).
+func (d *driver) submitV1(ctx context.Context, conn *farConn, stdin *os.File, token string) error {
+	if err := d.greet(ctx, conn); err != nil {
+		return err
+	}
+	if d.u.remoteID() != "" {
+		if known, err := d.settleV1(ctx, conn); known || err != nil {
+			return err
+		}
+	}
+	params := maps.Clone(d.u.far.RemoteParams)
+	if params == nil {
+		params = make(map[string]string)
+	}
+	params["tlsclient"] = d.u.far.TLSClient // sent though it is empty
+	unit := ""
+	_, err := conn.client.Submit(ctx, controlproto.Submit{
+		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, Signature: token, Params: params,
+	}, stdin, controlproto.SubmitOptions{Created: func(e controlproto.UnitEvent) {
+		unit = e.UnitID
+		d.created(unit)
+	}})
+	e, answered := errors.AsType[*controlproto.Error](err)
+	switch {
+	case err == nil:
+		return d.started(unit)
+	case answered && unit != "":
+		return d.refused(controlproto.New(e.Code, "error from remote: "+e.Message))
+	case answered && strings.HasPrefix(e.Message, "could not parse response: "):
+		return d.refused(e)
+	case answered:
+		return d.refused(controlproto.New(e.Code, "could not parse response: ERROR: "+e.Message))
+	case unit != "" && conn.finished && ctx.Err() == nil:
+		// The node has the whole payload, but its answer was lost: watching
+		// the unit tells what became of it.
+		return d.started(unit)
+	}
+	return err
+}
+
+// created notes at once the id that a node of ansible/receptor gave to the unit.
+func (d *driver) created(id string) {
+	u := d.u
+	u.mu.Lock()
+	u.far.RemoteUnitID = id
+	u.touchLocked()
+	u.mu.Unlock()
+	if err := u.save(d.m.store); err != nil {
+		d.m.c.Logger.Error("status of a unit could not be saved", "unit", u.id, "err", err)
+	}
+}
+
+// settleV1 finds out what became of an attempt that was cut: known tells that
+// the node has the unit and its payload. A unit that never got its payload is
+// released, so that the next attempt begins afresh.
+func (d *driver) settleV1(ctx context.Context, conn *farConn) (known bool, err error) {
+	id := d.u.remoteID()
+	var st controlproto.UnitStatus
+	err = conn.client.Call(ctx, map[string]any{"command": "work", "subcommand": "status", "unitid": id}, &st)
+	if controlproto.CodeOf(err) == controlproto.NotFound {
+		err = nil
+	} else if err != nil {
+		return false, err
+	} else if !withoutPayload(st) {
+		return true, d.started(id)
+	} else if err = d.request(ctx, conn.client, "release", id); err != nil {
+		return false, err
+	}
+	d.u.mu.Lock()
+	defer d.u.mu.Unlock()
+	d.u.far.RemoteUnitID = ""
+	d.u.touchLocked()
+	return false, nil
+}
+
+// withoutPayload tells that a unit of ansible/receptor never got all of its payload.
+func withoutPayload(st controlproto.UnitStatus) bool {
+	return st.State == controlproto.Pending && (st.Detail == detailWaiting || st.Detail == detailCreated) ||
+		st.State == controlproto.Failed && strings.HasPrefix(st.Detail, "Error reading input data")
+}

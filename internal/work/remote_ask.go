@@ -1,0 +1,138 @@
+package work
+
+import (
+	"context"
+	"errors"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
+)
+
+// cancelRemote cancels a remote unit (spec work 7.6).
+func (m *Manager) cancelRemote(ctx context.Context, u *unit) (pending bool, err error) {
+	if u.ended() {
+		return false, nil
+	}
+	return m.ask(ctx, u, func() { u.far.LocalCancelled = true })
+}
+
+// releaseRemote has the other node release a unit (spec work 7.7). The caller
+// drops it here.
+func (m *Manager) releaseRemote(ctx context.Context, u *unit, force bool) (pending bool, err error) {
+	if force {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, dialPatience)
+		defer cancel()
+	}
+	return m.ask(ctx, u, func() { u.far.LocalCancelled, u.far.LocalReleased = true, true })
+}
+
+// ask notes a wish in the record, durably, and waits for the driver's next
+// attempt to fulfil it.
+func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, err error) {
+	done := make(chan answer, 1)
+	u.mu.Lock()
+	if u.removed {
+		u.mu.Unlock()
+		return false, nil
+	}
+	wish()
+	u.touchLocked()
+	if !u.far.RemoteStarted {
+		u.moveLocked(change{controlproto.Failed, detailLocally, 0}, nil)
+	}
+	if u.live == nil && u.remotePlanLocked() == errandNone || u.live != nil && !u.live.driven && u.far.RemoteUnitID == "" {
+		u.live = nil // the other node knows nothing
+		u.mu.Unlock()
+		return false, m.saveNow(ctx, u)
+	}
+	if !m.driveLocked(u) {
+		u.mu.Unlock()
+		return false, errOver
+	}
+	u.live.asks = append(u.live.asks, done)
+	interrupt, kick := u.live.interrupt, u.live.kick
+	u.mu.Unlock()
+	if err := m.saveNow(ctx, u); err != nil {
+		return false, err
+	}
+	if interrupt != nil {
+		interrupt()
+	}
+	poke(kick)
+	select {
+	case a := <-done:
+		return a.pending, a.err
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-m.over:
+		return true, nil // the next daemon does it
+	}
+}
+
+// saveNow saves and syncs a unit's status.
+func (m *Manager) saveNow(ctx context.Context, u *unit) error {
+	err := u.save(m.store)
+	if err == nil {
+		err = m.store.sync.unit(ctx, u.id, fileStatus)
+	}
+	if err != nil {
+		return controlproto.New(controlproto.Internal, "save the unit's status: "+err.Error())
+	}
+	return nil
+}
+
+// answer tells the clients that wait what became of an errand.
+func (d *driver) answer(e errand, err error) {
+	u := d.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.live == nil {
+		return
+	}
+	refusal, refused := errors.AsType[*refusedError](err)
+	switch e {
+	case errandSubmit:
+		a := answer{result: controlproto.JobStarted}
+		switch {
+		case refused:
+			a = answer{err: refusal.err}
+		case err != nil:
+			a.result = controlproto.JobSubmitted
+		}
+		if u.live.first != nil {
+			u.live.first <- a
+			u.live.first = nil
+		}
+	case errandCancel, errandRelease, errandDisown:
+		a := answer{pending: err != nil && e != errandDisown}
+		if refused {
+			a = answer{err: refusal.err}
+		}
+		d.answerAllLocked(a)
+	}
+}
+
+// answerAllLocked answers everyone who waits for the driver.
+func (d *driver) answerAllLocked(a answer) {
+	for _, done := range d.u.live.asks {
+		done <- answer{pending: a.pending, err: a.err}
+	}
+	d.u.live.asks = nil
+	if first := d.u.live.first; first != nil {
+		d.u.live.first = nil
+		a := answer{result: controlproto.JobSubmitted}
+		if d.u.far.LocalCancelled {
+			a = answer{err: controlproto.New(controlproto.Canceled, "work unit "+d.u.id+" was cancelled")}
+		}
+		first <- a
+	}
+}
+
+// dropLogged drops a unit whose release was pending.
+func (m *Manager) dropLogged(u *unit) {
+	if err := m.drop(u); err != nil {
+		m.c.Logger.Error("released unit could not be deleted", "unit", u.id, "err", err)
+		return
+	}
+	m.c.Logger.Info("unit released", "unit", u.id)
+}
