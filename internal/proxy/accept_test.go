@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 type script struct {
 	results chan any // net.Conn or error
 	closed  chan struct{}
+	once    sync.Once
 }
 
 func newScript() *script {
@@ -33,7 +35,7 @@ func (s *script) Accept() (net.Conn, error) {
 	}
 }
 
-func (s *script) Close() error   { close(s.closed); return nil }
+func (s *script) Close() error   { s.once.Do(func() { close(s.closed) }); return nil }
 func (s *script) Addr() net.Addr { return &net.TCPAddr{} }
 
 // TestAcceptErrors: errors of accept do not end a proxy, and are not retried
