@@ -1,0 +1,5 @@
+//go:build !linux
+
+package supervise
+
+func testDaemon([]string) int { return 2 }
