@@ -1,0 +1,117 @@
+package mesh
+
+import (
+	"sync"
+	"time"
+
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+)
+
+// advertTable holds the service advertisements of other nodes (spec
+// mesh-protocol 8), and for a while the cancelled ones, so that a cancellation
+// that comes round again stops here. The owner of the node changes it,
+// observers read it.
+type advertTable struct {
+	self  wire.NodeID
+	mu    sync.Mutex
+	nodes map[wire.NodeID]map[wire.Service]*advertEntry
+	size  int
+}
+
+// advertEntry is the newest advertisement of one service.
+type advertEntry struct {
+	advert wire.Advert
+	frame  []byte    // as received, forwarded byte for byte
+	heard  time.Time // our clock, when any advertisement of the service last came
+}
+
+func (t *advertTable) init(self wire.NodeID) {
+	t.self = self
+	t.nodes = make(map[wire.NodeID]map[wire.Service]*advertEntry)
+}
+
+// receive enters an advertisement. It returns a copy of the frame if it is
+// news and has to be forwarded, else nil. Advertisements in our own name are
+// ignored, and so are those over the bounds.
+func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) []byte {
+	if a.NodeID == t.self || a.NodeID == "" {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.nodes[a.NodeID][a.Service]
+	if e != nil {
+		if !e.advert.Cancel && !a.Cancel {
+			e.heard = now
+		}
+		if !a.Time.After(e.advert.Time) {
+			return nil
+		}
+	} else {
+		if len(t.nodes[a.NodeID]) >= maxNodeAdverts || t.size >= maxAdverts {
+			return nil
+		}
+		e = &advertEntry{}
+		if t.nodes[a.NodeID] == nil {
+			t.nodes[a.NodeID] = make(map[wire.Service]*advertEntry)
+		}
+		t.nodes[a.NodeID][a.Service] = e
+		t.size++
+	}
+	e.advert, e.heard, e.frame = a, now, append([]byte(nil), frame...)
+	return e.frame
+}
+
+// each calls f for every advertisement that is not cancelled.
+func (t *advertTable) each(f func(key controlKey, frame []byte)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for node, services := range t.nodes {
+		for service, e := range services {
+			if !e.advert.Cancel {
+				f(controlKey{node: node, service: service}, e.frame)
+			}
+		}
+	}
+}
+
+// sweep drops what is too old: cancellations, services that are no longer
+// repeated, and those of nodes that the routing table has forgotten.
+func (t *advertTable) sweep(now time.Time, known map[wire.NodeID]map[wire.NodeID]float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for node, services := range t.nodes {
+		_, alive := known[node]
+		for service, e := range services {
+			limit := advertAge
+			switch {
+			case e.advert.Cancel:
+				limit = cancelAge
+			case !alive:
+				limit = 2 * advertInterval // it may be heard of before its node is
+			}
+			if now.Sub(e.heard) >= limit {
+				delete(services, service)
+				t.size--
+			}
+		}
+		if len(services) == 0 {
+			delete(t.nodes, node)
+		}
+	}
+}
+
+// list returns the advertisements that are not cancelled.
+func (t *advertTable) list() []wire.Advert {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []wire.Advert
+	for _, services := range t.nodes {
+		for _, e := range services {
+			if !e.advert.Cancel {
+				all = append(all, e.advert)
+			}
+		}
+	}
+	return all
+}

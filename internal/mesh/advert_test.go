@@ -1,0 +1,145 @@
+package mesh
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+)
+
+// TestAdvertVectors sends the recorded advertisements to a table. Where we
+// deliberately differ from the original the case says so.
+func TestAdvertVectors(t *testing.T) {
+	var file struct {
+		Rows []struct {
+			Case      string
+			Forwarded []string `json:"forwarded_to_dst"`
+			Sent      string   `json:"sent_by_src"`
+		}
+	}
+	b, err := os.ReadFile("testdata/advertisement-cases.json")
+	if err == nil {
+		err = json.Unmarshal(b, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	remembered := map[string]bool{ // we remember cancellations
+		"the same cancel again is passed on again":                 true,
+		"an advertisement older than the cancel is accepted again": true,
+	}
+	var table advertTable
+	table.init("alpha")
+	now := time.Now()
+	for _, row := range file.Rows {
+		frame := []byte("\x02" + row.Sent)
+		a, err := wire.ParseAdvert(frame)
+		if err != nil {
+			t.Errorf("%s: %v", row.Case, err)
+			continue
+		}
+		got := table.receive(now, a, frame)
+		want := len(row.Forwarded) > 0 && !remembered[row.Case]
+		if (got != nil) != want {
+			t.Errorf("%s: forwarded %q, want %v", row.Case, got, want)
+		}
+		if got != nil && string(got[1:]) != row.Forwarded[0] {
+			t.Errorf("%s: forwarded %q, want it as it came", row.Case, got)
+		}
+	}
+	if n := len(table.list()); n != 1 {
+		t.Errorf("%d advertisements are left, want 1", n)
+	}
+}
+
+// advert makes an advertisement and its frame.
+func advert(node wire.NodeID, service wire.Service, at time.Time, cancel bool) (wire.Advert, []byte) {
+	a := wire.Advert{NodeID: node, Service: service, Time: at, ConnType: wire.Stream, Cancel: cancel}
+	return a, wire.AppendAdvert(nil, a)
+}
+
+// TestAdvertBounds: services of a node, of all nodes, in our own name.
+func TestAdvertBounds(t *testing.T) {
+	var table advertTable
+	table.init("us")
+	now := time.Now()
+	enter := func(node wire.NodeID, service string) bool {
+		a, frame := advert(node, wire.Service(service), now, false)
+		return table.receive(now, a, frame) != nil
+	}
+	for i := range maxNodeAdverts + 10 {
+		if ok := enter("a", fmt.Sprint(i)); ok != (i < maxNodeAdverts) {
+			t.Fatalf("service %d of a node: %v", i, ok)
+		}
+	}
+	if enter("us", "control") {
+		t.Error("an advertisement in our own name was taken")
+	}
+	if enter("", "control") {
+		t.Error("an advertisement of nobody was taken")
+	}
+	table.size = maxAdverts - 10 // as if there were so many
+	for i := range 20 {
+		if ok := enter(wire.NodeID(fmt.Sprint("n", i)), "s"); ok != (i < 10) {
+			t.Fatalf("advertisement %d before the bound: %v", 10-i, ok)
+		}
+	}
+}
+
+// TestAdvertAge: what is swept when.
+func TestAdvertAge(t *testing.T) {
+	start := time.Now()
+	known := map[wire.NodeID]map[wire.NodeID]float64{"here": {}}
+	for _, c := range []struct {
+		node   wire.NodeID
+		cancel bool
+		age    time.Duration
+		stays  bool
+	}{
+		{"here", false, advertAge - time.Second, true},
+		{"here", false, advertAge, false},
+		{"here", true, cancelAge - time.Second, true},
+		{"here", true, cancelAge, false},
+		{"gone", false, 2*advertInterval - time.Second, true},
+		{"gone", false, 2 * advertInterval, false},
+	} {
+		var table advertTable
+		table.init("us")
+		a, frame := advert(c.node, "s", start, c.cancel)
+		table.receive(start, a, frame)
+		table.sweep(start.Add(c.age), known)
+		if stays := table.size == 1; stays != c.stays {
+			t.Errorf("%s, cancel %v, after %v: stays %v, want %v", c.node, c.cancel, c.age, stays, c.stays)
+		}
+	}
+}
+
+// TestAcyclic: where a cancellation may be sent.
+func TestAcyclic(t *testing.T) {
+	for graph, want := range map[string]bool{
+		"":                        true,
+		"a-b":                     true,
+		"a-b b-c c-d b-e":         true,
+		"a-b c-d":                 true,
+		"a-b b-c c-a":             false,
+		"a-b b-c c-d d-e e-b f-g": false,
+	} {
+		known := map[wire.NodeID]map[wire.NodeID]float64{}
+		for _, e := range strings.Fields(graph) {
+			a, b := wire.NodeID(e[:1]), wire.NodeID(e[2:])
+			for _, x := range [][2]wire.NodeID{{a, b}, {b, a}} {
+				if known[x[0]] == nil {
+					known[x[0]] = map[wire.NodeID]float64{}
+				}
+				known[x[0]][x[1]] = 1
+			}
+		}
+		if got := acyclic(known); got != want {
+			t.Errorf("acyclic(%q) = %v, want %v", graph, got, want)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package mesh
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"github.com/receptor-go/receptor/internal/mesh/link"
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+)
+
+// errQueueFull tells a sender that may not wait that its frame was dropped.
+var errQueueFull = errors.New("queue of the link is full")
+
+// controlKey names what a control frame is about. A frame that waits is
+// replaced by a newer one with the same key, which bounds the number of
+// waiting control frames by the number of nodes and services known.
+type controlKey struct {
+	node    wire.NodeID
+	service wire.Service // of an advertisement; empty for a routing update
+	nonce   uint64       // not 0 in frames that replace nothing
+}
+
+type controlFrame struct {
+	key   controlKey
+	bytes []byte // shared with other links, never changed
+}
+
+// outbox holds the frames that wait for the writer of one link. Control frames
+// go ahead of data, in the order of their keys' first arrival. Data is bounded:
+// frames that pass through are dropped when the queue is full, frames that
+// start here wait, and may only fill a part so that they cannot starve others.
+type outbox struct {
+	maxFrame int // of the link
+	wake     chan struct{}
+
+	mu      sync.Mutex
+	control []controlFrame
+	first   int                // index in control of the oldest that waits
+	at      map[controlKey]int // index in control of what waits
+	data    frameRing
+	final   []byte        // last frame of the link; nothing else is sent once it is set
+	flushed bool          // the link ends when nothing waits any more
+	waiting bool          // the writer sleeps on wake
+	closed  bool          // nothing is taken any more
+	room    chan struct{} // closed when local senders may try again; nil if none waits
+}
+
+func (o *outbox) init(maxFrame int) {
+	o.maxFrame = maxFrame
+	o.wake = make(chan struct{}, 1)
+}
+
+// sendControl queues a control frame. It reports false for one that is too
+// long for the link.
+func (o *outbox) sendControl(key controlKey, frame []byte) bool {
+	if len(frame) > o.maxFrame || len(frame) == 0 {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.final != nil {
+		return true
+	}
+	if i, ok := o.at[key]; ok {
+		o.control[i].bytes = frame
+		return true
+	}
+	if key.nonce != 0 && len(o.control)-o.first >= maxUnique {
+		return true // these may be lost; the others may not, and are bounded by their keys
+	}
+	if o.at == nil {
+		o.at = make(map[controlKey]int)
+	}
+	o.at[key] = len(o.control)
+	o.control = append(o.control, controlFrame{key, frame})
+	o.wakeLocked()
+	return true
+}
+
+// finish makes frame the last that is sent and drops everything else.
+func (o *outbox) finish(frame []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.final = frame
+	o.dropLocked()
+	o.wakeLocked()
+}
+
+// send queues a data frame, which it takes over, and never waits. A frame that
+// finds the queue full is released and errQueueFull returned.
+func (o *outbox) send(f *link.Frame) error {
+	if len(f.Bytes()) > o.maxFrame {
+		f.Release()
+		return link.ErrFrameSize
+	}
+	o.mu.Lock()
+	if o.closed || o.final != nil {
+		o.mu.Unlock()
+		f.Release()
+		return ErrNoConnection
+	}
+	if o.data.n >= maxQueue || o.data.bytes >= maxQueueBytes {
+		o.mu.Unlock()
+		f.Release()
+		return errQueueFull
+	}
+	o.data.push(f)
+	o.wakeLocked()
+	o.mu.Unlock()
+	return nil
+}
+
+// sendLocal queues a data frame that starts at this node, which it takes over.
+// It waits for room until closed or expired ends.
+func (o *outbox) sendLocal(f *link.Frame, closed, expired <-chan struct{}) error {
+	if len(f.Bytes()) > o.maxFrame {
+		f.Release()
+		return link.ErrFrameSize
+	}
+	for {
+		o.mu.Lock()
+		if o.closed || o.final != nil {
+			o.mu.Unlock()
+			f.Release()
+			return ErrNoConnection
+		}
+		if o.data.n < maxLocal && o.data.bytes < maxQueueBytes/2 {
+			o.data.push(f)
+			o.wakeLocked()
+			o.mu.Unlock()
+			return nil
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		select {
+		case <-room:
+		case <-closed:
+			f.Release()
+			return ErrClosed
+		case <-expired:
+			f.Release()
+			return os.ErrDeadlineExceeded
+		}
+	}
+}
+
+// next appends frames to send to batch, waiting for the first. last tells that
+// the link ends after them; ok is false when the outbox was closed.
+func (o *outbox) next(batch []*link.Frame) (_ []*link.Frame, last, ok bool) {
+	for {
+		o.mu.Lock()
+		if o.closed {
+			o.mu.Unlock()
+			return batch, true, false
+		}
+		if o.final != nil {
+			batch = append(batch, link.FrameOf(o.final))
+			o.mu.Unlock()
+			return batch, true, true
+		}
+		batch = o.gatherLocked(batch)
+		if len(batch) > 0 || o.flushed {
+			o.mu.Unlock()
+			return batch, len(batch) == 0, true
+		}
+		o.waiting = true
+		o.mu.Unlock()
+		<-o.wake
+	}
+}
+
+// gatherLocked moves waiting frames to batch, control first, up to the bounds
+// of a batch.
+func (o *outbox) gatherLocked(batch []*link.Frame) []*link.Frame {
+	bytes := 0
+	for o.first < len(o.control) && len(batch) < maxBatch && bytes < maxBatchBytes {
+		c := o.control[o.first]
+		o.control[o.first] = controlFrame{}
+		o.first++
+		delete(o.at, c.key)
+		batch = append(batch, link.FrameOf(c.bytes))
+		bytes += len(c.bytes)
+	}
+	if o.first == len(o.control) {
+		if o.first > manyControl {
+			o.at = nil // maps do not shrink
+		}
+		o.control, o.first = nil, 0
+	}
+	for o.data.n > 0 && len(batch) < maxBatch && bytes < maxBatchBytes {
+		f := o.data.pop()
+		batch = append(batch, f)
+		bytes += len(f.Bytes())
+	}
+	if o.room != nil && o.data.n <= maxLocal/2 {
+		close(o.room)
+		o.room = nil
+	}
+	return batch
+}
+
+// flush ends the writer as soon as it has sent what waits.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flushed = true
+	o.wakeLocked()
+}
+
+// close drops what waits and ends next and all senders.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.dropLocked()
+	o.wakeLocked()
+}
+
+func (o *outbox) dropLocked() {
+	o.data.clear()
+	o.control, o.first, o.at = nil, 0, nil
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+}
+
+func (o *outbox) wakeLocked() {
+	if o.waiting {
+		o.waiting = false
+		o.wake <- struct{}{} // has room: one token for each time waiting was set
+	}
+}
