@@ -5,7 +5,8 @@
 // The supervisor is one small process per node: the daemon's own executable, whose main function has called Main. It starts commands,
 // each in a session and process group of its own with its output straight into the unit's file, waits for them, records how
 // they ended, and stops them. The daemon talks to it through a Client. The supervisor is started with the first command that needs it;
-// it ends by itself when it has run nothing and had no daemon for a while (Config.Idle), or on SIGTERM as soon as nothing runs.
+// it ends by itself when it has run nothing and had no daemon for a while (Config.Idle), or as soon as nothing runs after a daemon
+// that ended in order (its Run returned), or SIGTERM.
 // Idle and with 1,000 commands it needs some megabytes, and no thread, goroutine or descriptor per command.
 //
 // A command is known by the key of its unit, and run once, whatever happens: starting it again answers with what became of the first start.

@@ -401,8 +401,9 @@ func TestSupervisorTerminated(t *testing.T) {
 	d.start(n.shell("next", "true")) // and there is a new one when needed
 	wantExit(t, d.exit("next"), exited(0))
 	d.stop()
-	kill(t, n.supervisor(), unix.SIGTERM)
-	eventually(t, "supervisor ends", n.free)
+	if !n.free() {
+		t.Error("a daemon that ended in order, with nothing running, left a supervisor")
+	}
 }
 
 func TestRefusedVersion(t *testing.T) {

@@ -147,7 +147,8 @@ func (c *Client) callsLocked() []*call {
 // serve reads what the supervisor sends until the connection ends.
 func (c *Client) serve(ctx context.Context, l *link) {
 	defer l.close()
-	defer context.AfterFunc(ctx, func() { l.conn.Close() })()
+	// A daemon that ends in order leaves no supervisor behind once nothing runs.
+	defer context.AfterFunc(ctx, func() { l.send(&request{Op: opRetire}); l.conn.Close() })()
 	c.attach(l)
 	if l.exe != "" && l.exe != exeID(c.argv[0]) && l.exe != exeID("/proc/self/exe") {
 		l.send(&request{Op: opRetire}) // we were upgraded: the next one shall be too
@@ -162,6 +163,7 @@ func (c *Client) serve(ctx context.Context, l *link) {
 	}
 	c.detach()
 	if ctx.Err() != nil {
+		c.seeOff(l)
 		return
 	}
 	c.log.Debug("connection to the supervisor ended", "err", err)
@@ -175,6 +177,24 @@ func (c *Client) serve(ctx context.Context, l *link) {
 	if l.proc.wait(short) == nil {
 		l.proc.reap() // if it was our child
 		recordUnrecorded(c.starting())
+	}
+}
+
+// seeOff waits a moment for a supervisor that was told to end and has nothing to do, so that it is gone when we are.
+func (c *Client) seeOff(l *link) {
+	c.mu.Lock()
+	busy := false
+	for _, u := range c.units {
+		busy = busy || u.process != nil
+	}
+	c.mu.Unlock()
+	if busy || l.proc == nil {
+		return
+	}
+	short, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if l.proc.wait(short) == nil {
+		l.proc.reap() // if it was our child
 	}
 }
 

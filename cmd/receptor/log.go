@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/receptor-go/receptor/internal/config"
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+)
+
+// newLogger makes the daemon's logger, which writes to w from the configured
+// level on. Nothing that goes wrong with w stops the daemon.
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	level := new(slog.LevelVar)
+	level.Set(c.Level)
+	return newLeveledLogger(w, c.Format, level)
+}
+
+// newLeveledLogger is newLogger with a level that may be changed at any time.
+func newLeveledLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
+	surviveClosedPipe(w)
+	if format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(&textHandler{out: &logOutput{w: w}, level: level})
+}
+
+// surviveClosedPipe has writes to a standard stream fail, rather than end the
+// process, when nobody reads it any more. The signal must not be ignored
+// instead: commands that we start would inherit that.
+func surviveClosedPipe(w io.Writer) {
+	if f, ok := w.(*os.File); ok && (f == os.Stdout || f == os.Stderr) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // never received: full is dropped
+	}
+}
+
+// textHandler writes records in the form of ansible/receptor, with its wording
+// for what operators search logs for (spec configuration 10):
+//
+//	LEVEL YYYY/MM/DD HH:MM:SS message
+//
+// A phrase of the table in stockText becomes the stock text, which drops
+// attributes that it has no place for. Any other record is its message and
+// its attributes as key=value. A record may become several lines, each with
+// the prefix; they are one write.
+type textHandler struct {
+	out   *logOutput
+	level slog.Leveler
+	attrs []slog.Attr // of WithAttrs, keys with the prefix of their group
+	group string      // prefix of keys: empty, or ending in "."
+}
+
+// logOutput is a writer shared by a handler and those derived from it.
+type logOutput struct {
+	mu sync.Mutex // held for one write
+	w  io.Writer
+}
+
+// Enabled says whether a level is logged at present.
+func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.level.Level()
+}
+
+// WithAttrs returns a handler that adds attributes to every record.
+func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	d := *h
+	d.attrs = slices.Clip(d.attrs)
+	for _, a := range attrs {
+		d.attrs = appendAttr(d.attrs, h.group, a)
+	}
+	return &d
+}
+
+// WithGroup returns a handler that puts a name before the keys that follow.
+func (h *textHandler) WithGroup(name string) slog.Handler {
+	d := *h
+	if name != "" {
+		d.group += name + "."
+	}
+	return &d
+}
+
+// appendAttr appends an attribute, its groups spelt out in keys.
+func appendAttr(as []slog.Attr, group string, a slog.Attr) []slog.Attr {
+	v := a.Value.Resolve()
+	if v.Kind() != slog.KindGroup {
+		if a.Equal(slog.Attr{}) {
+			return as
+		}
+		return append(as, slog.Attr{Key: group + a.Key, Value: v})
+	}
+	if a.Key != "" {
+		group += a.Key + "."
+	}
+	for _, b := range v.Group() {
+		as = appendAttr(as, group, b)
+	}
+	return as
+}
+
+// Handle writes one record. An error of the writer is returned and has no
+// other consequence.
+func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
+	fields := slices.Clip(h.attrs)
+	r.Attrs(func(a slog.Attr) bool {
+		fields = appendAttr(fields, h.group, a)
+		return true
+	})
+	lines := stockText(r.Message, fields)
+	if lines == nil {
+		lines = []string{plainText(r.Message, fields)}
+	}
+	when := r.Time
+	if when.IsZero() {
+		when = time.Now()
+	}
+	prefix := levelName(r.Level) + when.Local().Format(" 2006/01/02 15:04:05 ")
+	var b []byte
+	for _, line := range lines {
+		b = append(append(append(b, prefix...), line...), '\n')
+	}
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	_, err := h.out.w.Write(b)
+	return err
+}
+
+func levelName(l slog.Level) string {
+	switch {
+	case l >= slog.LevelError:
+		return "ERROR"
+	case l >= slog.LevelWarn:
+		return "WARNING"
+	case l >= slog.LevelInfo:
+		return "INFO"
+	}
+	return "DEBUG"
+}
+
+// plainText is a record that has no stock text.
+func plainText(message string, fields []slog.Attr) string {
+	var b strings.Builder
+	b.WriteString(printable(message))
+	for _, f := range fields {
+		v := f.Value.String()
+		if v == "" || strings.ContainsFunc(v, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }) {
+			v = strconv.Quote(v)
+		}
+		b.WriteString(" " + printable(f.Key) + "=" + v)
+	}
+	return b.String()
+}
+
+// printable escapes what is not printable: names from other nodes and texts
+// of errors must not make lines of their own.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// logFields are the attributes of a record, for looking up.
+type logFields []slog.Attr
+
+// text is the printable text of an attribute, or empty.
+func (fs logFields) text(key string) string {
+	for _, f := range fs {
+		if f.Key == key {
+			return printable(f.Value.String())
+		}
+	}
+	return ""
+}
+
+// any is the value of an attribute, or nil.
+func (fs logFields) any(key string) any {
+	for _, f := range fs {
+		if f.Key == key {
+			return f.Value.Any()
+		}
+	}
+	return nil
+}
+
+// stockText is the wording of ansible/receptor for a phrase, or nil.
+func stockText(phrase string, fields logFields) []string {
+	t := fields.text
+	switch phrase {
+	case "routes changed":
+		return routesText(fields)
+	case "link up":
+		return []string{"Connection established with " + t("peer")}
+	case "link dial failed":
+		return []string{"Backend connection failed" + willRetry(fields) + ": " + t("err")}
+	case "link lost":
+		return []string{"Backend connection exited" + willRetry(fields)}
+	case "link receive failed":
+		return []string{"Backend receiving error " + t("err")}
+	case "link send failed":
+		return []string{"Backend sending error " + t("err")}
+	case "link idle":
+		return []string{"Timing out connection " + t("peer") + ", idle for the past " + t("idle")}
+	case "link rejected by peer":
+		return []string{"Received a rejection message from peer."}
+	case "link rejected":
+		return []string{"Backend error: " + t("node") + ": rejected connection with node " + t("peer") + " because " + t("cause")}
+	case "link silent":
+		return []string{"Giving up on connection initialization"}
+	case "duplicate node":
+		return []string{"Duplicate node ID " + t("node") + " detected via " + t("peer")}
+	case "duplicate of another":
+		return []string{"We are a duplicate node with ID " + t("node") + " and epoch " + t("epoch") + ".  Shutting down."}
+	case "unreachable received":
+		return []string{unreachableText(fields)}
+	case "control service running":
+		return []string{"Running control service " + t("service")}
+	case "initialization complete":
+		return []string{"Initialization complete"}
+	case "nothing to do":
+		return []string{"Nothing to do - no backends are running."}
+	case "listening":
+		return listeningText(fields)
+	case "dialling":
+		return []string{"Running " + linkName(t("link")) + " peer connection " + t("address")}
+	case "control client connected":
+		return []string{"Client connected to control service " + t("address")}
+	case "control client disconnected":
+		return []string{"Client disconnected from control service " + t("address")}
+	case "unit restart failed":
+		return []string{"Failed to restart worker " + t("unit") + ": " + t("err")}
+	case "configuration":
+		return []string{t("problem")}
+	}
+	return nil
+}
+
+func willRetry(fields logFields) string {
+	if retry, ok := fields.any("retry").(bool); ok && retry {
+		return " (will retry)"
+	}
+	return ""
+}
+
+// linkName is the name of a transport in stock texts.
+func linkName(link string) string {
+	if link == "websocket" {
+		return "Websocket"
+	}
+	return strings.ToUpper(link)
+}
+
+func listeningText(fields logFields) []string {
+	s := "Listening on " + linkName(fields.text("link")) + " " + fields.text("address")
+	if fields.text("link") == "websocket" {
+		s += " path " + fields.text("path")
+	}
+	return []string{s}
+}
+
+// unreachableText has the cause last and everything else in between.
+func unreachableText(fields logFields) string {
+	var rest []slog.Attr
+	for _, f := range fields {
+		if f.Key != "node" && f.Key != "cause" {
+			rest = append(rest, f)
+		}
+	}
+	return plainText("Received unreachable message from "+fields.text("node"), rest) + " " + fields.text("cause")
+}
+
+// routesText is the two tables, in the order of node IDs; nil if the
+// attributes are not those that it knows.
+func routesText(fields logFields) []string {
+	known, ok := fields.any("known").(map[wire.NodeID]map[wire.NodeID]float64)
+	if !ok {
+		return nil
+	}
+	routes, ok := fields.any("routes").(map[wire.NodeID]wire.NodeID)
+	if !ok {
+		return nil
+	}
+	lines := make([]string, 0, len(known)+len(routes)+2)
+	lines = append(lines, "Known Connections:")
+	for _, id := range sortedIDs(known) {
+		var b strings.Builder
+		b.WriteString("   " + printable(string(id)) + ": ")
+		for _, peer := range sortedIDs(known[id]) {
+			b.WriteString(printable(string(peer)) + "(" + strconv.FormatFloat(known[id][peer], 'f', 2, 64) + ") ")
+		}
+		lines = append(lines, b.String())
+	}
+	lines = append(lines, "Routing Table:")
+	for _, id := range sortedIDs(routes) {
+		lines = append(lines, "   "+printable(string(id))+" via "+printable(string(routes[id])))
+	}
+	return lines
+}
+
+func sortedIDs[V any](m map[wire.NodeID]V) []wire.NodeID {
+	ids := make([]wire.NodeID, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}

@@ -1,0 +1,8 @@
+// Receptor is the daemon: a node of the mesh that runs work for other nodes.
+package main
+
+import (
+	"os"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
