@@ -1,0 +1,53 @@
+# Targets for people who build, try and change receptor. Nothing here reaches
+# for the network, apart from what the go command fetches on the first build.
+
+GO       ?= go
+BIN      := bin
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  := -s -w $(if $(VERSION),-X main.release=$(VERSION))
+FUZZTIME ?= 10s
+
+export CGO_ENABLED ?= 0
+
+.PHONY: all build demo test check fuzz e2e interop bench cross clean
+
+all: build
+
+build: ## both programs into bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+demo: build ## three daemons on loopback run work for each other
+	sh demo/demo.sh $(BIN)
+
+test: ## unit tests, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+check: ## what must hold before a change is merged, besides the tests
+	@fmt=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$fmt" ] || { echo "gofmt would change:"; echo "$$fmt"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e,interop,bench ./test/...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+fuzz: ## each fuzz target for FUZZTIME
+	sh test/fuzz.sh $(FUZZTIME)
+
+e2e: ## real daemons, real failures
+	$(GO) test -tags e2e -count=1 -timeout 15m ./test/e2e/...
+
+interop: ## the same with an ansible/receptor binary in every role: RECEPTOR_PEER=path make interop
+	$(GO) test -tags interop -count=1 -timeout 15m ./test/interop/...
+
+bench: ## benchmarks of the packages, then of whole daemons
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+	$(GO) test -tags bench -run '^$$' -bench . -benchtime 1x ./test/bench/...
+
+cross: ## the programs build for every system that we name
+	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
+		echo "build $$t"; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/receptor || exit 1; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/receptorctl || exit 1; \
+	done
+
+clean:
+	rm -rf $(BIN)

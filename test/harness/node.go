@@ -1,0 +1,273 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait for something that should happen soon.
+const Patience = 30 * time.Second
+
+// Node is a daemon with its own configuration file, log and control socket.
+type Node struct {
+	ID     string
+	Bin    string // the daemon's program
+	Ctl    string // the CLI by which the test talks to it
+	Dir    string // configuration and log; data are in DataDir
+	Socket string
+	Config string // the sections beyond node, log-level and control-service
+
+	t    *testing.T
+	proc *exec.Cmd
+	done chan struct{} // closed when proc has ended
+}
+
+// Dir is a new directory with a path short enough for sockets.
+func Dir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "rt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// New prepares a node below dir; nothing is started. The node is ended with the test.
+func New(t *testing.T, p Programs, dir, id, config string) *Node {
+	n := &Node{
+		ID: id, Bin: p.Receptor, Ctl: p.Receptorctl, Dir: filepath.Join(dir, id),
+		Socket: filepath.Join(dir, id+".sock"), Config: config, t: t,
+	}
+	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.end)
+	return n
+}
+
+// DataDir holds the node's units.
+func (n *Node) DataDir() string { return filepath.Join(n.Dir, "data", n.ID) }
+
+// Start executes the daemon and waits until it answers.
+func (n *Node) Start() {
+	n.t.Helper()
+	n.Exec()
+	n.Eventually("answer status", func() bool { return n.Try("status").Code == 0 })
+}
+
+// Exec executes the daemon and returns at once.
+func (n *Node) Exec() {
+	n.t.Helper()
+	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q}\n%s",
+		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Config)
+	file := filepath.Join(n.Dir, "receptor.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	log, err := os.OpenFile(n.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer log.Close()
+	n.proc = exec.Command(n.Bin, "--config", file)
+	n.proc.Dir = n.Dir
+	n.proc.Stdout, n.proc.Stderr = log, log
+	if err := n.proc.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	n.done = done
+	proc := n.proc
+	go func() { proc.Wait(); close(done) }() // ends with the process
+}
+
+// Pid is the daemon's process id.
+func (n *Node) Pid() int { return n.proc.Process.Pid }
+
+// Alive tells whether the daemon runs.
+func (n *Node) Alive() bool {
+	if n.proc == nil {
+		return false
+	}
+	select {
+	case <-n.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop ends the daemon gracefully and returns its exit code.
+func (n *Node) Stop() int {
+	n.t.Helper()
+	return n.signal(syscall.SIGTERM)
+}
+
+// Kill ends the daemon, and only it, with SIGKILL.
+func (n *Node) Kill() {
+	n.t.Helper()
+	n.signal(syscall.SIGKILL)
+}
+
+func (n *Node) signal(s syscall.Signal) int {
+	n.t.Helper()
+	if err := n.proc.Process.Signal(s); err != nil {
+		n.t.Fatalf("signal %s: %v\n%s", n.ID, err, n.Log())
+	}
+	return n.Wait()
+}
+
+// Wait waits for the daemon to end and returns its exit code.
+func (n *Node) Wait() int {
+	n.t.Helper()
+	select {
+	case <-n.done:
+	case <-time.After(Patience):
+		n.t.Fatalf("%s has not ended\n%s", n.ID, n.Log())
+	}
+	return n.proc.ProcessState.ExitCode()
+}
+
+// end ends what is left of the node: the daemon, and every process that works
+// in its directory (commands, their supervisor).
+func (n *Node) end() {
+	if n.t.Failed() {
+		n.t.Logf("log of %s:\n%s", n.ID, n.Log())
+	}
+	if n.Alive() {
+		n.proc.Process.Kill()
+		<-n.done
+	}
+	for _, pid := range processesIn(n.Dir) {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// Helpers are the processes that work for the node apart from the daemon:
+// commands and their supervisor.
+func (n *Node) Helpers() []int {
+	var pids []int
+	for _, pid := range processesIn(n.Dir) {
+		if n.proc == nil || pid != n.proc.Process.Pid {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// processesIn lists processes that work in dir: their working directory is
+// it, as it is of daemons and the commands that they start, or a file below it
+// is among their arguments, as it is of supervisors.
+func processesIn(dir string) []int {
+	var pids []int
+	entries, _ := filepath.Glob("/proc/[0-9]*")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(filepath.Base(e))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		at, _ := os.Readlink(filepath.Join(e, "cwd"))
+		args, _ := os.ReadFile(filepath.Join(e, "cmdline"))
+		if at == dir || bytes.Contains(args, []byte("\x00"+dir+"/")) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// LogFile is where the daemon's output goes.
+func (n *Node) LogFile() string { return filepath.Join(n.Dir, "log") }
+
+// Log is what the daemon printed, or the end of it.
+func (n *Node) Log() string {
+	data, _ := os.ReadFile(n.LogFile())
+	if len(data) > 8000 {
+		data = data[len(data)-8000:]
+	}
+	return string(data)
+}
+
+// Eventually waits until ok; what says what is waited for.
+func (n *Node) Eventually(what string, ok func() bool) {
+	n.t.Helper()
+	n.Within(Patience, what, ok)
+}
+
+// Within waits so long until ok.
+func (n *Node) Within(patience time.Duration, what string, ok func() bool) {
+	n.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%s does not %s\n%s", n.ID, what, n.Log())
+		}
+	}
+}
+
+// Reach waits until the node reaches all others by ping.
+func (n *Node) Reach(others ...*Node) {
+	n.t.Helper()
+	for _, o := range others {
+		n.Eventually("reach "+o.ID, func() bool { return n.Try("ping", "--count", "1", o.ID).Code == 0 })
+	}
+}
+
+// FreePort is a TCP port on loopback that nobody listens on.
+func FreePort(t *testing.T) int {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// Result is the outcome of a call of the CLI.
+type Result struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Try calls the CLI.
+func (n *Node) Try(args ...string) Result { return n.TryInput("", args...) }
+
+// TryInput calls the CLI with a standard input.
+func (n *Node) TryInput(stdin string, args ...string) Result {
+	cmd := exec.Command(n.Ctl, append([]string{"--socket", n.Socket}, args...)...)
+	cmd.Dir = n.Dir
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	r := Result{Stdout: out.String(), Stderr: errs.String()}
+	if err != nil {
+		r.Code = -1
+		if cmd.ProcessState != nil {
+			r.Code = cmd.ProcessState.ExitCode()
+		}
+	}
+	return r
+}
+
+// Run calls the CLI, which must succeed, and returns its standard output.
+func (n *Node) Run(args ...string) string {
+	n.t.Helper()
+	return n.RunInput("", args...)
+}
+
+// RunInput is Run with a standard input.
+func (n *Node) RunInput(stdin string, args ...string) string {
+	n.t.Helper()
+	r := n.TryInput(stdin, args...)
+	if r.Code != 0 {
+		n.t.Fatalf("receptorctl %s: exit code %d\nstdout: %s\nstderr: %s", strings.Join(args, " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
