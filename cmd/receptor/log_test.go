@@ -88,7 +88,9 @@ func TestStockTexts(t *testing.T) {
 		{func(l *slog.Logger) { l.Warn("nothing to do") }, "WARNING Nothing to do - no backends are running."},
 		{func(l *slog.Logger) { l.Debug("listening", "link", "tcp", "address", "127.0.0.1:2222", "path", "") }, "DEBUG Listening on TCP 127.0.0.1:2222"},
 		{func(l *slog.Logger) { l.Debug("listening", "link", "udp", "address", "127.0.0.1:2222") }, "DEBUG Listening on UDP 127.0.0.1:2222"},
-		{func(l *slog.Logger) { l.Debug("listening", "link", "websocket", "address", "127.0.0.1:1", "path", "/m") },
+		{func(l *slog.Logger) {
+			l.Debug("listening", "link", "websocket", "address", "127.0.0.1:1", "path", "/m")
+		},
 			"DEBUG Listening on Websocket 127.0.0.1:1 path /m"},
 		{func(l *slog.Logger) { l.Debug("dialling", "link", "tcp", "address", "b:1") }, "DEBUG Running TCP peer connection b:1"},
 		{func(l *slog.Logger) { l.Debug("dialling", "link", "websocket", "address", "ws://b") }, "DEBUG Running Websocket peer connection ws://b"},

@@ -12,23 +12,22 @@ import (
 // stopSlack is how long the end of a killed command may take to show.
 const stopSlack = 5 * time.Second
 
-// launch starts the command of an accepted unit. It answers Job Started also
-// when the command cannot run: that is the unit's outcome, not the submission's.
-func (m *Manager) launch(ctx context.Context, u *unit) (string, error) {
-	err := m.startCommand(ctx, u)
-	if err == nil {
-		return controlproto.JobStarted, nil
-	}
-	m.c.Logger.Error("command not started yet, trying again", "unit", u.id, "err", err)
+// launch has the command of an accepted unit started. Nobody waits for that: the
+// unit is on disk, and that its command cannot run is its own outcome, not the
+// submission's. If Run ends first, the next daemon starts it.
+func (m *Manager) launch(u *unit) {
 	m.goes(func() { m.keepStarting(u) }) // ends with Run, or when it is known what became of the command
-	return controlproto.JobSubmitted, nil
 }
 
-// keepStarting tries until it is known what became of the command. When the
-// daemon ends first, the next one goes on.
+// keepStarting tries until it is known what became of the command.
 func (m *Manager) keepStarting(u *unit) {
-	for b := newBackoff(); b.wait(m.ctx, nil); {
-		if m.startCommand(m.ctx, u) == nil {
+	for b := newBackoff(); ; {
+		err := m.startCommand(m.ctx, u)
+		if err == nil || m.ctx.Err() != nil {
+			return
+		}
+		m.c.Logger.Error("command not started yet, trying again", "unit", u.id, "err", err)
+		if !b.wait(m.ctx, nil) {
 			return
 		}
 	}

@@ -48,7 +48,7 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 	}
 	p.rec, _ = p.rec.step(waiting())
 	u := &unit{
-		kind: p.kind, rec: p.rec, far: p.far, from: from.Node, chosen: s.UnitID != "", seq: 1, saved: 1,
+		kind: p.kind, rec: p.rec, far: p.far, from: from.Node, chosen: s.UnitID != "", seq: 1,
 		live: &live{params: p.params},
 	}
 	if p.kind == remote {
@@ -66,6 +66,7 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 		m.dropNew(u)
 		return nil, controlproto.New(controlproto.Internal, err.Error())
 	}
+	m.keep.later(u)
 	return sub, nil
 }
 
@@ -73,10 +74,9 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 func (m *Manager) place(u *unit, chosen string) error {
 	u.saveMu.Lock()
 	defer u.saveMu.Unlock()
-	r := u.forDiskLocked() // nobody else knows u yet
 	var early *receipt
 	if u.chosen { // its submitter may come back after a crash
-		early = &receipt{Node: u.from, Chosen: true, RemoteID: u.live.remoteID, Status: r}
+		early = &receipt{Node: u.from, Chosen: true, RemoteID: u.live.remoteID, Status: u.forDiskLocked()} // nobody else knows u yet
 	}
 	for {
 		if u.id = chosen; u.id == "" {
@@ -84,7 +84,7 @@ func (m *Manager) place(u *unit, chosen string) error {
 		}
 		err := m.add(u)
 		if err == nil {
-			if err = m.store.create(u.id, r, early); err == nil {
+			if err = m.store.create(u.id, early); err == nil {
 				return nil
 			}
 			m.mu.Lock()

@@ -34,7 +34,8 @@
 // # Files of a unit
 //
 //	status       record, one line of JSON; spec work 3
-//	status.lock  empty; flock(2) is held on it while status is replaced
+//	status.lock  empty, in units of the original: flock(2) is held on it while status is
+//	             replaced. Units of ours have one writer and do without
 //	stdin        payload
 //	stdout       output; written by the supervisor, or the mirror of a remote unit
 //	receipt      ours: who submitted the unit, whether it was accepted, the record

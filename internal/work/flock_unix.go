@@ -23,9 +23,10 @@ func lockDir(dir string) (io.Closer, error) {
 }
 
 // lockFile takes the lock that the original takes around every access to a
-// status file. It waits at most patience, and then goes without.
+// status file, where the original has made one: nobody else writes to our own.
+// It waits at most patience, and then goes without.
 func lockFile(path string, patience time.Duration) (unlock func()) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0o600)
 	if err != nil {
 		return func() {}
 	}

@@ -144,14 +144,21 @@ func (m *Manager) classify(u *unit, ours bool) {
 	}
 }
 
-// removeEmpty removes a directory that holds nothing of a unit: what a crash or
-// a refused submission left behind.
+// removeEmpty removes a directory that holds nothing of an accepted unit: at
+// most a payload, which a crash left behind before the unit's status was first
+// written, or the lock that a refused submission to the original leaves.
 func (m *Manager) removeEmpty(id string) {
-	if m.store.size(id, fileLock) == 0 {
-		os.Remove(m.store.path(id, fileLock))
+	entries, err := os.ReadDir(m.store.path(id))
+	switch {
+	case err != nil || len(entries) == 0:
+	case len(entries) > 1 || entries[0].Name() != fileStdin && entries[0].Name() != fileLock:
+		err = errors.New("it has other files")
 	}
-	if err := os.Remove(m.store.path(id)); err != nil {
-		m.c.Logger.Error("not a unit: it has no status; left alone", "unit", m.store.path(id))
+	if err == nil {
+		err = os.RemoveAll(m.store.path(id))
+	}
+	if err != nil {
+		m.c.Logger.Error("not a unit: it has no status; left alone", "unit", m.store.path(id), "err", err)
 	}
 }
 
@@ -176,7 +183,9 @@ func (m *Manager) resume() {
 	m.found = nil
 	m.goes(func() { // ends when each was tried once, or with Run
 		for _, u := range starts {
-			m.launch(m.ctx, u)
+			if m.startCommand(m.ctx, u) != nil {
+				m.launch(u)
+			}
 		}
 	})
 }

@@ -32,7 +32,7 @@ func TestLocalUnit(t *testing.T) {
 	}
 	const want = `{"State":2,"Detail":"exit status 0","StdoutSize":12,"WorkType":"cat","ExtraData":null}` + "\n"
 	until(t, "the status file has the end", func() bool { return n.file(id, fileStatus) == want })
-	for file, mode := range map[string]os.FileMode{"": 0o700 | os.ModeDir, fileStatus: 0o600, fileLock: 0o600, fileStdin: 0o600, fileStdout: 0o600} {
+	for file, mode := range map[string]os.FileMode{"": 0o700 | os.ModeDir, fileStatus: 0o600, fileStdin: 0o600, fileStdout: 0o600} {
 		info, err := os.Stat(filepath.Join(n.c.Dir, id, file))
 		if err != nil || info.Mode() != mode {
 			t.Errorf("%q: %v %v, want %v", file, info.Mode(), err, mode)
@@ -76,9 +76,7 @@ func TestLocalPendingFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"State":0,"Detail":"Waiting for Input Data","StdoutSize":0,"WorkType":"base","ExtraData":{"Pid":0,"Params":"base \u003cx\u003e"}}` + "\n"
-	if got := n.file(sub.ID(), fileStatus); got != want {
-		t.Errorf("status file\n%s, want\n%s", got, want)
-	}
+	until(t, "the status file tells", func() bool { return n.file(sub.ID(), fileStatus) == want })
 	u, _ := n.m.Status(sub.ID())
 	if u.StateName != "Pending" || u.Detail != "Waiting for Input Data" || string(u.ExtraData) != `{"Pid":0,"Params":"base \u003cx\u003e"}` {
 		t.Errorf("answer %+v", u)

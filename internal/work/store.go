@@ -69,10 +69,10 @@ func (s *store) step(op, path string) error {
 	return s.did(op, path)
 }
 
-// create makes the directory of a new unit, with its status, and before that its
-// receipt if it needs one already. fs.ErrExist tells that the id is taken. A unit
-// that cannot be made whole leaves nothing behind.
-func (s *store) create(id string, r record, early *receipt) error {
+// create makes the directory of a new unit, with its receipt if it needs one
+// already. fs.ErrExist tells that the id is taken. A unit that cannot be made
+// whole leaves nothing behind.
+func (s *store) create(id string, early *receipt) error {
 	dir := s.path(id)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -81,24 +81,10 @@ func (s *store) create(id string, r record, early *receipt) error {
 	if err == nil && early != nil {
 		err = s.saveReceipt(id, *early)
 	}
-	if err == nil {
-		err = s.write(s.path(id, fileLock), nil)
-	}
-	if err == nil {
-		err = s.saveNew(id, r)
-	}
 	if err != nil && !errors.Is(err, errStopped) {
 		os.RemoveAll(dir)
 	}
 	return err
-}
-
-func (s *store) saveNew(id string, r record) error {
-	line, err := r.appendStatus(nil)
-	if err != nil {
-		return err
-	}
-	return s.write(s.path(id, fileStatus), line)
 }
 
 // errStopped is what tests stop the store with.
@@ -116,12 +102,15 @@ func (s *store) save(id string, r record) error {
 	return s.replace(s.path(id, fileStatus), line)
 }
 
-// replace writes a file beside path and renames it over path.
+// replace writes a file beside path and puts it in the place of path. What was
+// there becomes the file beside it, for the next time: a file system without
+// a journal takes ever longer to make files where many were just deleted.
 func (s *store) replace(path string, b []byte) error {
-	if err := s.write(path+".new", b); err != nil {
+	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := s.write(beside, b); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := exchange(beside, path); err != nil {
 		return err
 	}
 	return s.step("rename", path)

@@ -202,7 +202,8 @@ func TestDamagedUnits(t *testing.T) {
 	make("Empty001", "")
 	make("Broken01", `{"State":1,"Deta`)
 	make("Refused1", "-", fileLock)
-	make("NoStatus", "-", fileStdin)
+	make("NoStatus", "-", fileStdin, fileLock)
+	make("Payload1", "-", fileStdin) // a crash before the status was first written
 	make("Pending1", `{"State":0,"Detail":"Starting Worker","StdoutSize":0,"WorkType":"true","ExtraData":{"Pid":0,"Params":""}}`)
 	make("Running1", `{"State":1,"Detail":"Running: PID 42","StdoutSize":0,"WorkType":"true","ExtraData":{"Pid":999999999,"Params":""}}`)
 	make("Foreign1", `{"State":1,"Detail":"Running","StdoutSize":7,"WorkType":"pods","ExtraData":{"KubeNamespace":"x"}}`)
@@ -230,7 +231,7 @@ func TestDamagedUnits(t *testing.T) {
 	if string(list["Foreign1"].ExtraData) != `"Unknown WorkType"` {
 		t.Errorf("%s", list["Foreign1"].ExtraData)
 	}
-	for id, exists := range map[string]bool{"Refused1": false, "NoStatus": true, releasedPrefix + "Gone0001": false} {
+	for id, exists := range map[string]bool{"Refused1": false, "NoStatus": true, "Payload1": false, releasedPrefix + "Gone0001": false} {
 		if _, err := os.Stat(filepath.Join(n.c.Dir, id)); (err == nil) != exists {
 			t.Errorf("%s: %v", id, err)
 		}

@@ -161,7 +161,8 @@ func (s *Submission) Start(ctx context.Context) (controlproto.Submitted, error) 
 	case remote:
 		done.Result, err = s.m.handOn(ctx, s.u)
 	default:
-		done.Result, err = s.m.launch(ctx, s.u)
+		s.m.launch(s.u)
+		done.Result = controlproto.JobStarted
 	}
 	return done, err
 }
