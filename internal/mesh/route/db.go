@@ -65,14 +65,6 @@ func (n *node) lists(id wire.NodeID) bool {
 	return ok
 }
 
-// node returns the vertex called id, or nil.
-func (t *Table) node(id wire.NodeID) *node {
-	if id == t.c.Self {
-		return t.self
-	}
-	return t.nodes[id]
-}
-
 // enter returns the vertex called id, new if need be.
 func (t *Table) enter(id wire.NodeID, res *Result) *node {
 	n := t.nodes[id]

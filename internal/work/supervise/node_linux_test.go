@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -238,7 +237,6 @@ func kill(t testing.TB, pid int, sig unix.Signal) {
 type foreignDaemon struct {
 	t   testing.TB
 	cmd *exec.Cmd
-	out bytes.Buffer
 }
 
 // startForeign has a daemon of its own start the jobs, and returns when all have been started.
