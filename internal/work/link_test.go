@@ -98,10 +98,11 @@ type pipe struct {
 	buf    []byte
 	err    error // for the reader, once buf is empty
 	broken error // for both, at once
+	over   chan struct{}
 }
 
 func newPipe() *pipe {
-	p := &pipe{}
+	p := &pipe{over: make(chan struct{})}
 	p.moved.L = &p.mu
 	return p
 }
@@ -146,6 +147,9 @@ func (p *pipe) Write(b []byte) (n int, err error) {
 func (p *pipe) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err == nil && p.broken == nil {
+		close(p.over)
+	}
 	if p.err == nil {
 		p.err = io.EOF
 	}
@@ -156,6 +160,9 @@ func (p *pipe) end() {
 func (p *pipe) breakOff(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err == nil && p.broken == nil {
+		close(p.over)
+	}
 	if p.broken == nil {
 		p.broken = err
 	}
@@ -197,7 +204,7 @@ func (e *end) Close() error {
 // Manager may be replaced by a restart.
 func serveV2(n *node, from string) func(*end) {
 	return func(conn *end) {
-		s := &session{n: n, from: from, r: controlproto.NewReader(conn), w: controlproto.NewWriter(conn)}
+		s := &session{n: n, from: from, r: controlproto.NewReader(conn), w: controlproto.NewWriter(conn), over: conn.r.over}
 		s.w.Line(controlproto.Greeting(n.c.Node))
 		if _, err := s.r.ReadLine(); err != nil {
 			return
@@ -239,6 +246,7 @@ type session struct {
 	r    *controlproto.Reader
 	w    *controlproto.Writer
 	id   uint64
+	over <-chan struct{} // closed when the client sends no more
 }
 
 func (s *session) request(r *controlproto.Request) (any, error) {
@@ -259,7 +267,16 @@ func (s *session) request(r *controlproto.Request) (any, error) {
 		return map[string]string{"released": unit}, err
 	case "follow":
 		from, _ := r.Fields["startpos"].(json.Number).Int64()
-		last, err := m.Follow(context.Background(), unit, from, s)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go func() { // as a follower that is gone ends its request
+			select {
+			case <-s.over:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		last, err := m.Follow(ctx, unit, from, s)
 		if err != nil && controlproto.CodeOf(err) == controlproto.Internal {
 			return nil, errGone
 		}
