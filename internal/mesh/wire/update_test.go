@@ -178,8 +178,9 @@ func TestForwardUpdateKeepsTheLimit(t *testing.T) {
 		u.Connections[NodeID(strings.Repeat("x", i%200)+string(rune('a'+i%26))+strings.Repeat("y", i%55))] = float64(i)
 	}
 	for id := range u.Connections { // back under the limit, and then up to it exactly
-		delete(u.Connections, id)
-		break
+		if delete(u.Connections, id); len(AppendUpdate(nil, u)) <= MaxFrame {
+			break
+		}
 	}
 	frame := AppendUpdate(nil, u)
 	u.UpdateID += strings.Repeat("u", min(MaxFrame-len(frame), MaxUpdateID-8))
