@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -34,7 +35,7 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 		return nil, dialError(err)
 	}
 	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { stream.Close() })
+	stop := context.AfterFunc(ctx, func() { reset(stream) })
 	defer stop()
 	if err := x.connecting(); err != nil {
 		return nil, err
@@ -47,21 +48,65 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 // direction; the service's end is the end of the bridge.
 func (s *Server) bridge(x exchange, stream net.Conn) {
 	up := make(chan struct{})
-	go func() { // ends with the input, which close ends
+	var over, all atomic.Bool // the service has ended, or the client takes no more; the input has ended
+	go func() {               // ends with the input, which close ends
 		defer close(up)
 		buf := s.buffer()
 		defer s.buffers.Put(buf)
-		_, err := io.CopyBuffer(sink{stream}, struct{ io.Reader }{x.input()}, *buf)
-		if err != nil { // the client is gone, or the service reads no more
-			_ = stream.SetReadDeadline(time.Unix(1, 0))
+		in := &source{r: x.input()}
+		_, err := io.CopyBuffer(sink{stream}, in, *buf)
+		switch {
+		case err == nil:
+			all.Store(true)
+			_ = controlproto.CloseWrite(stream)
+			if x.hangup() {
+				_ = stream.SetReadDeadline(time.Unix(1, 0))
+			}
+		case in.err == nil:
+			// The service reads no more; its answer may be on its way. A socket
+			// that is closed with something unread is reset, and the answer lost.
+			_, _ = io.Copy(io.Discard, in)
+		case over.Load():
+			_ = controlproto.CloseWrite(stream)
+		default: // the client broke off: its part must not pass for the whole
+			reset(stream)
 		}
-		_ = controlproto.CloseWrite(stream)
 	}()
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
 	_, _ = io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, *buf)
-	x.close()
+	over.Store(true)
+	x.close(all.Load())
+	_ = stream.SetWriteDeadline(time.Now().Add(bridgeGrace))
 	<-up
+}
+
+// bridgeGrace is how long a service that has ended its direction may take for
+// the last that the client has sent.
+const bridgeGrace = 5 * time.Second
+
+// source remembers the error of a reader, to tell it from the writer's.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// reset closes a stream in a way that its other end does not take for the end
+// of the data.
+func reset(c net.Conn) {
+	if r, ok := c.(interface{ Reset() }); ok {
+		r.Reset()
+		return
+	}
+	c.Close()
 }
 
 // localError begins the text of what the mesh refused at once; clients of

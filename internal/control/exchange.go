@@ -31,8 +31,12 @@ type exchange interface {
 	output() io.Writer
 	// status sends a unit's record, where the version has a place for it.
 	status(controlproto.UnitStatus) error
-	// close ends the bridge: no input is wanted any more.
-	close()
+	// hangup waits, after the end of the input, until the client is gone
+	// altogether (true) or close is called; false at once where that cannot be told.
+	hangup() bool
+	// close ends the bridge: the output is complete, and soon no input is wanted
+	// any more; at once if all of it was read.
+	close(all bool)
 }
 
 // handler carries out a request. The value is the answer; nil says that what

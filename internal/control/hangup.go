@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"io"
 	"net"
 	"time"
@@ -16,6 +17,19 @@ func waitHangup(conn net.Conn, r *controlproto.Reader) bool {
 		return !isTimeout(err)
 	}
 	return closedBothWays(conn)
+}
+
+// meshConn is a stream of the mesh: its context ends when the client has given
+// up reading.
+type meshConn interface{ WriteContext() context.Context }
+
+// onGone calls f when the client of a mesh stream has given up reading; stop
+// ends that. Of sockets it knows nothing.
+func onGone(conn net.Conn, f func()) (stop func() bool) {
+	if m, ok := conn.(meshConn); ok {
+		return context.AfterFunc(m.WriteContext(), f)
+	}
+	return func() bool { return true }
 }
 
 // interruptReads ends a waitHangup of the connection. Nothing is read from

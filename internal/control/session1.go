@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
@@ -105,6 +106,7 @@ func (s *session1) streaming(ctx context.Context, unit string) (context.Context,
 	}
 	// What a client sends after the request is of no interest, and its
 	// half-close neither; that it is gone altogether ends the stream.
+	unwatch := onGone(s.conn, cancel)
 	gone := make(chan struct{})
 	go func() { // ends with the connection, or when stop interrupts it
 		defer close(gone)
@@ -113,6 +115,7 @@ func (s *session1) streaming(ctx context.Context, unit string) (context.Context,
 		}
 	}()
 	return ctx, func() {
+		unwatch()
 		cancel()
 		interruptReads(s.conn)
 		<-gone
@@ -127,4 +130,19 @@ func (s *session1) connecting() error {
 func (s *session1) input() io.Reader                     { return s.r }
 func (s *session1) output() io.Writer                    { return s.conn }
 func (s *session1) status(controlproto.UnitStatus) error { return nil }
-func (s *session1) close()                               { s.conn.Close() }
+func (s *session1) hangup() bool {
+	if m, ok := s.conn.(meshConn); ok {
+		<-m.WriteContext().Done()
+		return true
+	}
+	return closedBothWays(s.conn)
+}
+
+func (s *session1) close(all bool) {
+	if all {
+		s.conn.Close()
+		return
+	}
+	_ = controlproto.CloseWrite(s.conn)
+	_ = s.conn.SetReadDeadline(time.Now().Add(bridgeGrace))
+}

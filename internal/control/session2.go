@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
@@ -12,6 +14,18 @@ import (
 
 // errCutOff is what a request reads when its session ended before its input did.
 var errCutOff = errors.New("the control connection ended before the payload did")
+
+// errStalled ends a request that does not take its input: it holds up the session.
+var errStalled = errors.New("the request did not take its input for too long")
+
+// stallLimit is how long one frame of input may take.
+const stallLimit = 30 * time.Second
+
+// takesInput tells which requests have input; that of others is dropped.
+func takesInput(r controlproto.Request) bool {
+	sub, _ := r.String("subcommand")
+	return r.Command == "connect" || r.Command == "work" && strings.EqualFold(sub, "submit")
+}
 
 // session2 is a session of version 2. Its reader goroutine owns active; each
 // request has a goroutine that ends by itself or by its context.
@@ -36,6 +50,7 @@ func newSession2(s *session1) *session2 {
 func (s *session2) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer onGone(s.conn, cancel)()
 	err := s.readLines(ctx)
 	for _, x := range s.active {
 		x.in.CloseWithError(errCutOff)
@@ -115,6 +130,9 @@ func (s *session2) start(ctx context.Context, r controlproto.Request) {
 	}
 	x := &exchange2{session: s, req: r}
 	x.pr, x.in = io.Pipe()
+	if !takesInput(r) {
+		x.pr.Close()
+	}
 	ctx, x.cancel = context.WithCancel(ctx)
 	s.active[r.ID] = x
 	s.requests.Go(func() { // ends with the request, whose context ends with the session
@@ -138,6 +156,12 @@ func (s *session2) feed(f controlproto.Frame) error {
 		var to io.Writer = io.Discard
 		if x != nil {
 			to = tolerant{x.in}
+			// Nothing else of the session is read meanwhile, not even a cancel.
+			stalled := time.AfterFunc(stallLimit, func() {
+				x.cancel()
+				x.in.CloseWithError(errStalled)
+			})
+			defer stalled.Stop()
 		}
 		buf := s.server.buffer()
 		defer s.server.buffers.Put(buf)
@@ -192,7 +216,8 @@ func (x *exchange2) streaming(ctx context.Context, _ string) (context.Context, c
 func (x *exchange2) connecting() error { return x.event("connected", struct{}{}) }
 func (x *exchange2) input() io.Reader  { return x.pr }
 func (x *exchange2) output() io.Writer { return x }
-func (x *exchange2) close()            { x.pr.Close() }
+func (x *exchange2) hangup() bool      { return false } // the session's business
+func (x *exchange2) close(bool)        { x.pr.Close() }
 
 // Write announces and sends output bytes.
 func (x *exchange2) Write(p []byte) (int, error) {

@@ -52,7 +52,8 @@
 //
 //	queue                 bound                     when full
 //	outbox, control       a frame per node/service  newer replaces older
-//	outbox, data          4,096 frames, 8 MiB       forwarded: dropped; local: waits (from 512 on)
+//	outbox, forwarded     4,096 frames, 8 MiB       dropped
+//	outbox, local         512 frames, 4 MiB         waits; the two take turns
 //	inbox of the owner    256 frames per link       the reader waits; the owner depends on nobody
 //	socket                4,096 frames, 8 MiB       dropped
 //	links not yet up      512                       the oldest accepted one is closed

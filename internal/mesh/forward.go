@@ -94,7 +94,11 @@ func (n *Node) deliver(src, dst *destination, f *link.Frame) {
 	b := f.Bytes()
 	switch to := toService(b); to {
 	case wire.Ping.Name():
-		n.reply(src, dst, fromService(b))
+		// Nobody pings from a reserved service: the answer to a forged one
+		// would be a ping again, and so on for ever.
+		if from := fromService(b); from != wire.Ping.Name() && from != wire.Unreachable.Name() {
+			n.reply(src, dst, from)
+		}
 		f.Release()
 	case wire.Unreachable.Name():
 		n.noticeReceived(src, wire.Payload(b))

@@ -48,6 +48,7 @@ func (l *loop) hello(p *peer) {
 		p.nextHello = l.now.Add(helloInterval)
 		return
 	}
+	l.unhold(p)
 	p.state = stateEnding
 	p.ending.Store(true)
 	p.refusal = errSilent

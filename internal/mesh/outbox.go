@@ -38,12 +38,14 @@ type outbox struct {
 	control []controlFrame
 	first   int                // index in control of the oldest that waits
 	at      map[controlKey]int // index in control of what waits
-	data    frameRing
-	final   []byte        // last frame of the link; nothing else is sent once it is set
-	flushed bool          // the link ends when nothing waits any more
-	waiting bool          // the writer sleeps on wake
-	closed  bool          // nothing is taken any more
-	room    chan struct{} // closed when local senders may try again; nil if none waits
+	data    frameRing          // that pass through, and answers of the node itself
+	own     frameRing          // that start here; the two take turns
+	turn    bool               // of own
+	final   []byte             // last frame of the link; nothing else is sent once it is set
+	flushed bool               // the link ends when nothing waits any more
+	waiting bool               // the writer sleeps on wake
+	closed  bool               // nothing is taken any more
+	room    chan struct{}      // closed when local senders may try again; nil if none waits
 }
 
 func (o *outbox) init(maxFrame int) {
@@ -125,8 +127,8 @@ func (o *outbox) sendLocal(f *link.Frame, closed, expired <-chan struct{}) error
 			f.Release()
 			return ErrNoConnection
 		}
-		if o.data.n < maxLocal && o.data.bytes < maxQueueBytes/2 {
-			o.data.push(f)
+		if o.own.n < maxLocal && o.own.bytes < maxQueueBytes/2 {
+			o.own.push(f)
 			o.wakeLocked()
 			o.mu.Unlock()
 			return nil
@@ -191,12 +193,17 @@ func (o *outbox) gatherLocked(batch []*link.Frame) []*link.Frame {
 		}
 		o.control, o.first = nil, 0
 	}
-	for o.data.n > 0 && len(batch) < maxBatch && bytes < maxBatchBytes {
-		f := o.data.pop()
+	for o.data.n+o.own.n > 0 && len(batch) < maxBatch && bytes < maxBatchBytes {
+		from := &o.data
+		if o.data.n == 0 || o.own.n > 0 && o.turn {
+			from = &o.own
+		}
+		o.turn = !o.turn
+		f := from.pop()
 		batch = append(batch, f)
 		bytes += len(f.Bytes())
 	}
-	if o.room != nil && o.data.n <= maxLocal/2 {
+	if o.room != nil && o.own.n <= maxLocal/2 {
 		close(o.room)
 		o.room = nil
 	}
@@ -222,6 +229,7 @@ func (o *outbox) close() {
 
 func (o *outbox) dropLocked() {
 	o.data.clear()
+	o.own.clear()
 	o.control, o.first, o.at = nil, 0, nil
 	if o.room != nil {
 		close(o.room)

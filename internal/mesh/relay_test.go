@@ -104,6 +104,11 @@ func TestOutbox(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	close(closed)
+	for i := range maxLocal { // what passes through does not count
+		if err := o.sendLocal(frame(0), nil, nil); err != nil {
+			t.Fatalf("local frame %d: %v", i, err)
+		}
+	}
 	if err := o.sendLocal(frame(0), closed, nil); err != ErrClosed {
 		t.Errorf("a local sender at a full queue whose socket closes: %v", err)
 	}

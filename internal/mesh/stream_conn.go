@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -50,9 +51,13 @@ func (c *streamConn) Read(b []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
+	ended := err == io.EOF
 	err = streamError(err)
-	if err == io.EOF {
+	switch {
+	case ended:
 		c.session.sawEnd.Store(true)
+	case err == io.EOF && c.session.ours: // a session of ours has no streams left when it closes
+		err = ErrReset
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.end(false, true)
@@ -119,12 +124,23 @@ func (c *streamConn) Close() error {
 	return nil
 }
 
-// reset gives up both directions.
-func (c *streamConn) reset() {
+// Reset gives up both directions; unless ours has ended already, the other end
+// sees a failure, not an end.
+func (c *streamConn) Reset() {
+	c.mu.Lock()
+	done := c.sendDone
+	c.sendDone = true
+	c.mu.Unlock()
 	c.stream.CancelRead(codeFailed)
-	c.stream.CancelWrite(codeFailed)
+	if !done {
+		c.stream.CancelWrite(codeFailed)
+	}
 	c.end(true, true)
 }
+
+// WriteContext ends when nothing can be written any more: the other end has
+// given up reading, the session has ended, or our direction has.
+func (c *streamConn) WriteContext() context.Context { return c.stream.Context() }
 
 // end notes that directions have ended, and gives the stream back to its
 // session when both have.

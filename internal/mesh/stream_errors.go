@@ -50,9 +50,9 @@ func streamError(err error) error {
 	}
 	if e, ok := errors.AsType[*quic.ApplicationError](err); ok {
 		switch {
-		case !e.Remote:
+		case !e.Remote && (e.ErrorMessage == reasonShutdown || e.ErrorMessage == reasonNormal):
 			return ErrClosed
-		case strings.HasSuffix(e.ErrorMessage, reasonNormal):
+		case e.Remote && strings.HasSuffix(e.ErrorMessage, reasonNormal):
 			return io.EOF
 		}
 		return fmt.Errorf("%w: %s", ErrReset, e.ErrorMessage)

@@ -182,7 +182,10 @@ func (l *listener) acceptMany(s *session) {
 			case first == byteAsk:
 				s.answer(c)
 			case first != byteStream || !l.hand(ctx, c):
-				c.reset()
+				c.Reset()
+				if l.ended.Err() != nil {
+					l.tellOne(s.remote) // the first notice was lost
+				}
 			}
 		})
 	}
@@ -255,7 +258,7 @@ func (l *listener) drain() {
 	for {
 		select {
 		case c := <-l.conns:
-			c.reset()
+			c.Reset()
 		default:
 			return
 		}
@@ -266,8 +269,6 @@ func (l *listener) drain() {
 // streams.
 func (l *listener) tell() {
 	st := l.endpoint.st
-	v := st.n.view.Load()
-	self := v.byHash[st.n.hash]
 	var tell []*remote
 	st.mu.Lock()
 	for s := range l.endpoint.sessions {
@@ -277,9 +278,16 @@ func (l *listener) tell() {
 	}
 	st.mu.Unlock()
 	for _, r := range tell {
-		if to := v.byHash[r.hash]; to != nil {
-			st.n.notifyAbout(to, self, r.to, l.endpoint.sock.name, wire.ProblemServiceUnknown)
-		}
+		l.tellOne(r)
+	}
+}
+
+// tellOne tells one of them.
+func (l *listener) tellOne(r *remote) {
+	n := l.endpoint.st.n
+	v := n.view.Load()
+	if to := v.byHash[r.hash]; to != nil {
+		n.notifyAbout(to, v.byHash[n.hash], r.to, l.endpoint.sock.name, wire.ProblemServiceUnknown)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"slices"
 
+	"github.com/quic-go/quic-go"
+
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
@@ -94,6 +96,10 @@ func (st *streams) connect(ctx context.Context, a *attempt) (*session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.pools[a.key]
+	if p == nil { // dropped meanwhile: a dial beside another does not hold it
+		p = &pool{}
+		st.pools[a.key] = p
+	}
 	delete(st.dials, a)
 	if p.dialing == a {
 		p.dialing = nil
@@ -131,7 +137,7 @@ func (st *streams) handshake(ctx context.Context, key poolKey) (*session, error)
 	config.KeepAlivePeriod = sessionKeepAlive
 	config.MaxIncomingStreams = -1
 	to := newRemote(key.node, key.node.Hash(), key.service.Name())
-	conn, err := e.transport.Dial(ctx, to, st.clientTLS(key.tls), config)
+	conn, err := st.dialQUIC(ctx, e, to, st.clientTLS(key.tls), config)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +145,36 @@ func (st *streams) handshake(ctx context.Context, key poolKey) (*session, error)
 		return s, nil
 	}
 	return nil, ErrClosed
+}
+
+// dialQUIC is Dial of the transport, but does not wait for a packet that waits
+// for room in the queue of a link when ctx ends.
+func (st *streams) dialQUIC(ctx context.Context, e *endpoint, to *remote, tlsc *tls.Config, c *quic.Config) (*quic.Conn, error) {
+	if !st.n.box.enter() {
+		return nil, ErrClosed
+	}
+	type outcome struct {
+		conn *quic.Conn
+		err  error
+	}
+	done := make(chan outcome)
+	go func() { // ends soon after ctx, when the link takes a packet or closes
+		defer st.n.box.wg.Done()
+		conn, err := e.transport.Dial(ctx, to, tlsc, c)
+		select {
+		case done <- outcome{conn, err}:
+		case <-ctx.Done():
+			if conn != nil {
+				conn.CloseWithError(codeFailed, "")
+			}
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.conn, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // dialerEndpoint returns the endpoint of all dials, made at the first.

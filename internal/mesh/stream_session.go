@@ -44,6 +44,7 @@ type session struct {
 
 	// Guarded by streams.mu.
 	streams int       // open, or being opened
+	opened  uint64    // how many were, ever
 	retired bool      // takes no more streams
 	lostAt  time.Time // when it lost its route; zero if it has one
 	timer   *time.Timer
@@ -111,6 +112,7 @@ func (s *session) abort(reason string) {
 // holdLocked counts one more stream.
 func (s *session) holdLocked() {
 	s.streams++
+	s.opened++
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
@@ -191,7 +193,7 @@ func (l *linger) quiet(now time.Time, sent, received uint64, patience time.Durat
 func (s *session) ask() {
 	st := s.endpoint.st
 	st.mu.Lock()
-	idle := s.streams == 0 && !st.closed && s.timer != nil
+	idle, opened := s.streams == 0 && !st.closed && s.timer != nil, s.opened
 	st.mu.Unlock()
 	if !idle {
 		return
@@ -199,7 +201,8 @@ func (s *session) ask() {
 	st.spawn(func() {
 		agreed := s.agreed()
 		st.mu.Lock()
-		idle := s.streams == 0 && !st.closed && s.timer != nil
+		// A stream that came and went meanwhile is not in the answer.
+		idle := s.streams == 0 && !st.closed && s.timer != nil && s.opened == opened
 		switch {
 		case !idle:
 		case agreed:

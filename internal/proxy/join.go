@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Sizes of the buffers of one direction: a small one of its own, and a big one
@@ -41,14 +43,23 @@ func join(ctx context.Context, a, b net.Conn) (sent, received int64, err error) 
 
 	var errs [2]error
 	var both sync.WaitGroup
+	first, one := context.WithCancel(context.Background()) // ends with the first direction
+	defer one()
 	direction := func(n *int64, result *error, dst, src net.Conn) {
+		defer one()
+		defer context.AfterFunc(first, func() { dst.SetWriteDeadline(time.Now().Add(stallTime)) })()
 		var source bool
-		*n, source, *result = pump(dst, src)
+		*n, source, *result = pump(patient{dst, first}, src)
 		switch {
 		case *result == nil:
 			closeWrite(dst)
-		case source:
+		case source || errors.Is(*result, os.ErrDeadlineExceeded):
 			fail()
+		default:
+			// A socket that is closed with something unread is reset, and what
+			// went the other way is lost.
+			defer context.AfterFunc(first, func() { src.SetReadDeadline(time.Now().Add(drainTime)) })()
+			io.Copy(io.Discard, src)
 		}
 	}
 	both.Go(func() { direction(&sent, &errs[0], b, a) })
@@ -57,6 +68,27 @@ func join(ctx context.Context, a, b net.Conn) (sent, received int64, err error) 
 	a.Close()
 	b.Close()
 	return sent, received, cmp.Or(errs[0], errs[1])
+}
+
+// Once one direction has ended.
+const (
+	stallTime = 2 * time.Minute // how long a write of the other may take
+	drainTime = 5 * time.Second // how long what nobody takes is read
+)
+
+// patient is the destination of one direction. When the other one has ended it
+// does not wait for ever: proxies of ansible/receptor whose socket has closed
+// end one direction and read no more.
+type patient struct {
+	net.Conn
+	half context.Context
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	if p.half.Err() != nil {
+		p.SetWriteDeadline(time.Now().Add(stallTime))
+	}
+	return p.Conn.Write(b)
 }
 
 // pump copies until src ends, which is no error. If there is one, source tells
