@@ -46,6 +46,10 @@ func (a *app) openVersion(ctx context.Context, v1 bool) (*daemon, error) {
 	return d, nil
 }
 
+// maxAnswer is the longest answer of a daemon that is taken, in bytes: a list of
+// all the units that one may hold.
+const maxAnswer = 1 << 30
+
 // session is a session ready for a request.
 func (d *daemon) session(ctx context.Context) (*controlproto.Client, error) {
 	if d.client != nil {
@@ -60,6 +64,7 @@ func (d *daemon) session(ctx context.Context) (*controlproto.Client, error) {
 		conn.Close()
 		return nil, d.noGreeting(ctx, err)
 	}
+	c.AllowLongAnswers(maxAnswer)
 	if !d.v1 {
 		if err := c.Upgrade(ctx); err != nil {
 			conn.Close()

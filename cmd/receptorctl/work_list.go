@@ -80,6 +80,7 @@ func listNode(ctx context.Context, a *app, o workListOptions, reply *json.RawMes
 	if err != nil {
 		return fmt.Errorf("node %s: %w", o.node, err)
 	}
+	c.AllowLongAnswers(maxAnswer)
 	members := map[string]any{"command": "work", "subcommand": "list"}
 	if o.unit != "" {
 		members["unitid"] = o.unit

@@ -80,7 +80,7 @@ func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, e
 		return nil, fmt.Errorf("error reading input data: %w", err)
 	}
 	// The work is accepted even if its submitter goes away while it is started.
-	return sub.Start(context.WithoutCancel(ctx))
+	return sub.Start(ctx)
 }
 
 // sink hides all but Write, so that a copy uses our buffer.

@@ -91,6 +91,10 @@ func (c *Client) Software() string { return c.daemon }
 // Version is the version of the protocol that the session speaks.
 func (c *Client) Version() int { return c.version }
 
+// AllowLongAnswers takes lines of up to so many bytes from a daemon that is
+// trusted: a list of many units passes MaxLine.
+func (c *Client) AllowLongAnswers(bytes int) { c.r.max = bytes }
+
 // Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 

@@ -13,7 +13,7 @@ import (
 
 // ErrLineTooLong is returned for a line over MaxLine; the stream cannot be
 // used after it.
-var ErrLineTooLong = errors.New("line is longer than 16 MiB")
+var ErrLineTooLong = errors.New("line is longer than 16 MiB") // or than AllowLongAnswers says
 
 // Reader reads lines and the raw bytes between them. It buffers, and hands on
 // what it has buffered: Read continues right behind the last line. One
@@ -21,10 +21,11 @@ var ErrLineTooLong = errors.New("line is longer than 16 MiB")
 type Reader struct {
 	r    *bufio.Reader
 	line []byte
+	max  int // bytes of a line, without its LF
 }
 
 // NewReader returns a Reader on r.
-func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 4<<10)} }
+func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 4<<10), max: MaxLine} }
 
 // ReadLine returns the next line without its LF and without any CR. It is
 // valid until the next call. A line that ends with the stream counts as one;
@@ -34,7 +35,7 @@ func (r *Reader) ReadLine() ([]byte, error) {
 	for {
 		part, err := r.r.ReadSlice('\n')
 		r.line = append(r.line, part...)
-		if len(r.line) > MaxLine+1 {
+		if len(r.line) > r.max+1 {
 			return nil, ErrLineTooLong
 		}
 		switch {
@@ -50,7 +51,7 @@ func (r *Reader) ReadLine() ([]byte, error) {
 
 func (r *Reader) trim() ([]byte, error) {
 	line := bytes.TrimSuffix(r.line, []byte("\n"))
-	if len(line) > MaxLine { // one byte too many, and no LF but the end of the stream
+	if len(line) > r.max { // one byte too many, and no LF but the end of the stream
 		return nil, ErrLineTooLong
 	}
 	if bytes.IndexByte(line, '\r') >= 0 {

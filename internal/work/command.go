@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -41,8 +42,14 @@ func (m *Manager) startCommand(ctx context.Context, u *unit) error {
 		u.mu.Unlock()
 		return nil
 	}
-	params, name := u.live.params, u.rec.WorkType
+	params, name, canceling := u.live.params, u.rec.WorkType, u.live.canceling
 	u.mu.Unlock()
+	if canceling {
+		if _, err := supervise.ReadProcess(m.store.path(u.id)); errors.Is(err, fs.ErrNotExist) {
+			m.commandEnded(u, canceled(keepSize)) // nobody began to start it
+			return nil
+		}
+	}
 	t := m.types.Load().byName[name]
 	if t == nil {
 		m.commandEnded(u, failed("Error starting worker: unknown work type "+name))

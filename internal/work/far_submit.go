@@ -86,9 +86,12 @@ func (d *driver) claim() (id string, again bool, err error) {
 	id, again = u.live.remoteID, u.live.resumed || u.far.RemoteUnitID != ""
 	u.far.RemoteUnitID = id
 	u.touchLocked()
+	from, resumed := u.live.from, u.live.resumed
 	u.mu.Unlock()
-	if first := !d.tried; first {
-		d.tried = true
+	u.saveMu.Lock()
+	before := !resumed && u.saved < from
+	u.saveMu.Unlock()
+	if before { // and what is saved from now on has the id
 		return id, again, nil
 	}
 	return id, again, u.save(d.m.store)

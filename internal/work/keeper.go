@@ -73,7 +73,7 @@ func (k *keeper) flush() {
 	for _, u := range units {
 		u.mu.Lock()
 		u.unsaved = false
-		final := u.rec.State.Ended()
+		final, runs := u.rec.State.Ended(), u.growsLocked()
 		u.mu.Unlock()
 		wrote, err := u.saveNewer(k.m.store)
 		if err != nil {
@@ -81,8 +81,11 @@ func (k *keeper) flush() {
 			k.again(u)
 			continue
 		}
-		if wrote && final {
+		switch {
+		case wrote && final:
 			ended = append(ended, syncRequest{id: u.id, files: []string{fileStatus, fileStdout}})
+		case wrote && runs: // after a power cut it must not run again
+			ended = append(ended, syncRequest{id: u.id, files: []string{fileProcess}})
 		}
 	}
 	if len(ended) > 0 {
@@ -98,6 +101,7 @@ func (k *keeper) again(u *unit) {
 	k.mu.Lock()
 	k.units = append(k.units, u)
 	k.mu.Unlock()
+	time.AfterFunc(time.Second, func() { poke(k.wake) })
 }
 
 // moved is called after a change: it logs it and has it saved.

@@ -76,12 +76,15 @@ func (m *Manager) loadUnit(id string) *unit {
 		return u
 	}
 	u.rec = r
+	if !rc.Accepted && r.State == controlproto.Pending && r.Detail == detailStarting && !m.store.marked(id, fileLock) {
+		u.rec.Detail = detailWaiting // ours, and its acceptance did not reach the disk
+	}
 	u.rec.WorkType = m.intern(r.WorkType)
 	m.classify(u, rcErr == nil)
 	if u.live != nil {
 		u.live.remoteID = rc.RemoteID
 		if u.accepted && u.rec.State == controlproto.Pending {
-			if u.far != nil && u.rec.Detail != detailStarting && u.far.RemoteUnitID == "" {
+			if u.far != nil && (err != nil || u.rec.Detail != detailStarting) && u.far.RemoteUnitID == "" {
 				u.far.RemoteUnitID = rc.RemoteID // the first attempt was never noted: it may have got through
 			}
 			u.rec.Detail = detailStarting
@@ -149,10 +152,13 @@ func (m *Manager) classify(u *unit, ours bool) {
 // written, or the lock that a refused submission to the original leaves.
 func (m *Manager) removeEmpty(id string) {
 	entries, err := os.ReadDir(m.store.path(id))
-	switch {
-	case err != nil || len(entries) == 0:
-	case len(entries) > 1 || entries[0].Name() != fileStdin && entries[0].Name() != fileLock:
-		err = errors.New("it has other files")
+	for _, e := range entries {
+		name := e.Name()
+		leftover := name == fileStdin || name == "."+fileStatus || name == fileLock && len(entries) == 1 ||
+			name == fileReceipt && m.store.size(id, fileReceipt) == 0 // a power cut emptied it
+		if !leftover {
+			err = fmt.Errorf("it has a file %s", name)
+		}
 	}
 	if err == nil {
 		err = os.RemoveAll(m.store.path(id))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -141,9 +142,9 @@ type driver struct {
 	m     *Manager
 	u     *unit
 	pause *backoff
-	conn  *farConn // left open by a submission for the watch that follows
-	short int      // how often the output came short
-	tried bool     // this is not the first attempt to hand the unit on
+	conn  *farConn    // left open by a submission for the watch that follows
+	short int         // how often the output came short
+	met   atomic.Bool // the node answered in the course of the errand
 }
 
 func (d *driver) run() {
@@ -154,8 +155,8 @@ func (d *driver) run() {
 			return
 		}
 		began := time.Now()
+		d.met.Store(false)
 		err := d.do(ctx, e)
-		d.tried = true
 		cause := context.Cause(ctx)
 		done()
 		d.m.keep.later(d.u)
@@ -245,7 +246,9 @@ func (d *driver) rest(e errand, began time.Time, err error) bool {
 		d.pause.reset()
 		return d.m.ctx.Err() == nil
 	}
-	defer d.m.peers.wait(node, kick)()
+	if !d.met.Load() { // else it is not the node's silence that this waits out
+		defer d.m.peers.wait(node, kick)()
+	}
 	return d.pause.until(d.m.ctx, kick, d.deadline(e))
 }
 
@@ -283,6 +286,7 @@ func (d *driver) noteSilenceLocked(e errand, err error) {
 
 // heard notes that the node answers.
 func (d *driver) heard() {
+	d.met.Store(true)
 	d.u.mu.Lock()
 	if d.u.live == nil {
 		d.u.mu.Unlock()

@@ -20,6 +20,7 @@ const (
 	fileStdout  = "stdout"
 	fileReceipt = "receipt"
 	fileCancel  = "cancel"
+	fileProcess = "process" // package supervise writes it
 )
 
 // releasedPrefix begins the name of a directory that is being deleted.

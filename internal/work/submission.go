@@ -24,10 +24,12 @@ func (m *Manager) repeat(u *unit, s controlproto.Submit, from Origin) (*Submissi
 	if _, err := m.plan(s, from); err != nil {
 		return nil, err
 	}
+	u.stdinMu.Lock() // what another submission is writing is counted
+	defer u.stdinMu.Unlock()
 	u.mu.Lock()
 	same := u.chosen && u.from == from.Node && (u.far == nil && u.rec.WorkType == s.WorkType ||
 		u.far != nil && u.far.RemoteNode == s.Node && u.far.RemoteWorkType == s.WorkType)
-	sub := &Submission{m: m, u: u, again: u.accepted || u.rec.State.Ended()}
+	sub := &Submission{m: m, u: u, again: u.accepted || u.rec.State.Ended() || u.live != nil && u.live.accepting}
 	if same && !sub.again && !u.removed {
 		u.live.sub = sub
 	}
@@ -88,6 +90,10 @@ func (s *Submission) Received() int64 { return s.received }
 func (s *Submission) current() error {
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
+	return s.currentLocked()
+}
+
+func (s *Submission) currentLocked() error {
 	switch {
 	case s.u.removed:
 		return controlproto.New(controlproto.NotFound, "unknown work unit "+s.u.id)
@@ -105,6 +111,8 @@ func (s *Submission) Write(p []byte) (int, error) {
 	if s.again {
 		return len(p), nil // it is here
 	}
+	s.u.stdinMu.Lock()
+	defer s.u.stdinMu.Unlock()
 	if err := s.current(); err != nil {
 		return 0, err
 	}
@@ -144,7 +152,8 @@ func (s *Submission) Abort(cause error) {
 // the wait only: an accepted unit is started all the same.
 func (s *Submission) Start(ctx context.Context) (controlproto.Submitted, error) {
 	done := controlproto.Submitted{UnitID: s.u.id}
-	if err := s.m.up(ctx); err != nil {
+	whole := context.WithoutCancel(ctx) // half an acceptance is none
+	if err := s.m.up(whole); err != nil {
 		s.Abort(err)
 		return done, err
 	}
@@ -153,7 +162,7 @@ func (s *Submission) Start(ctx context.Context) (controlproto.Submitted, error) 
 		done.Result, err = s.m.startedBefore(ctx, s.u)
 		return done, err
 	}
-	if err := s.accept(ctx); err != nil {
+	if err := s.accept(whole); err != nil {
 		return done, err
 	}
 	var err error
@@ -172,12 +181,18 @@ func (s *Submission) accept(ctx context.Context) error {
 	if err := s.file.Close(); err != nil {
 		return s.refuse(err)
 	}
-	if err := s.current(); err != nil {
+	s.u.mu.Lock()
+	err := s.currentLocked()
+	if err == nil {
+		s.u.moveLocked(starting(), nil)
+		s.u.live.sub, s.u.live.accepting, s.u.live.from = nil, true, s.u.seq
+	}
+	s.u.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	s.u.move(starting(), func() { s.u.live.sub = nil })
 	s.u.saveMu.Lock()
-	err := s.m.store.saveReceipt(s.u.id, s.receipt())
+	err = s.m.store.saveReceipt(s.u.id, s.receipt())
 	s.u.saveMu.Unlock()
 	if err == nil {
 		files := []string{fileStdin, fileReceipt}
@@ -192,6 +207,7 @@ func (s *Submission) accept(ctx context.Context) error {
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	s.u.accepted = true
+	s.u.wakeLocked() // who repeated the submission meanwhile
 	switch {
 	case s.u.removed:
 		return controlproto.New(controlproto.NotFound, "unknown work unit "+s.u.id)
@@ -229,6 +245,8 @@ func (m *Manager) startedBefore(ctx context.Context, u *unit) (string, error) {
 		case <-news:
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
+		case <-m.over:
+			return "", errOver
 		}
 	}
 }

@@ -24,6 +24,8 @@ type unit struct {
 	chosen bool   // the submitter chose the id
 	from   string // node that submitted it
 
+	stdinMu sync.Mutex // held while a submission writes the payload, or takes it over; taken before mu
+
 	saveMu sync.Mutex // serialises writes of the unit's files; taken before mu
 	saved  uint64     // value of seq that is on disk; guarded by saveMu
 
@@ -43,7 +45,8 @@ type unit struct {
 // live is the part of a unit that is needed while it has not ended. Guarded by
 // the unit's mu.
 type live struct {
-	sub *Submission // takes the payload; nil if none does
+	sub       *Submission // takes the payload; nil if none does
+	accepting bool        // the payload is complete, and being made durable
 
 	// Of a command unit.
 	params    string
@@ -53,6 +56,7 @@ type live struct {
 
 	// Of a remote unit.
 	remoteID   string        // id chosen for it on the other node, if that is one of ours
+	from       uint64        // seq of the first record that shows the acceptance
 	resumed    bool          // taken up after a restart: the other node may know it already
 	cancelTold bool          // the other node knows that it is cancelled
 	heard      silence       // since when the other node is silent

@@ -97,11 +97,12 @@ func (c *Client) replyLocked(m *message) {
 	c.finishLocked(k)
 }
 
-// stopByFilesLocked deals with a stop of a command that the supervisor does not know: if we know of one, its files are to be read first.
+// stopByFilesLocked deals with a stop of a command that the supervisor does not know: if we know of one, its files are to be read first. One whose
+// start is still on its way did not run when the stop came.
 func (c *Client) stopByFilesLocked(k *call) {
 	u := c.units[k.unit]
 	switch {
-	case u == nil:
+	case u == nil, u.process == nil && !u.adopted && c.startPendingLocked(u):
 		c.finishLocked(k)
 	case u.watch != nil:
 		k.err = u.watch.stop(k.grace)
