@@ -275,7 +275,7 @@ func TestBridgeToStalledServiceEnds(t *testing.T) {
 		}
 		defer far.Close()
 		sent := make(chan struct{})
-		go func() { c.Write(make([]byte, 64<<20)); close(sent) }()
+		go func() { c.Write(make([]byte, 16<<20)); close(sent) }()
 		time.Sleep(2 * time.Second) // the windows are full by then
 		_ = controlproto.CloseWrite(far)
 		if n, err := io.Copy(io.Discard, c.lines); n != 0 || err != nil {
@@ -308,7 +308,7 @@ func TestSession2OutlivesStalledRequest(t *testing.T) {
 		go func() {
 			defer close(sent)
 			const frame = 1 << 20
-			for range 40 {
+			for range 8 { // more than the window of the stream
 				fmt.Fprintf(c, "{\"id\":1,\"bytes\":%d}\n", frame)
 				if _, err := c.Write(make([]byte, frame)); err != nil {
 					return
