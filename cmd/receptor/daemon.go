@@ -81,6 +81,9 @@ func (d *daemon) build() error {
 		offered = append(offered, wire.WorkCommand{WorkType: w.WorkType, Secure: w.VerifySignature})
 	}
 	d.node.SetWorkTypes(offered)
+	if len(d.cfg.ControlServices) == 0 {
+		return nil // nobody can submit work: a relay needs no place to keep any
+	}
 	d.work, err = work.New(work.Config{
 		Dir: dir, Node: d.cfg.Node.ID, Types: types,
 		Dial:           d.dialControl,
@@ -92,7 +95,10 @@ func (d *daemon) build() error {
 		},
 		Logger: d.log,
 	})
-	return err
+	if err != nil {
+		return at(d.cfg.Node.Origin, fmt.Errorf("datadir: %w", err))
+	}
+	return nil
 }
 
 // run starts the stages, waits for ctx or a failure, and stops them.
@@ -104,7 +110,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer (*s).stop()
 	}
 	d.mesh.run(d.node.Run)
-	d.units.run(d.work.Run)
+	if d.work != nil {
+		d.units.run(d.work.Run)
+	}
 	if err := errors.Join(d.startLinks(), d.startProxies(), d.startControl()); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"receptor": main})
 }
 
-// TestScripts runs the program as a user does. Scripts have two commands of
+// TestScripts runs the program as a user does. Scripts have three commands of
 // their own: `ready SOCKET` waits until a daemon answers there, and
 // `control SOCKET LINE` says a line of version 1 and prints the answer.
 func TestScripts(t *testing.T) {
@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready":   ready,
 			"control": controlLine,
+			"logged":  awaitText,
 		},
 	})
 }
@@ -62,6 +63,20 @@ func controlLine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = ts.Stdout().Write([]byte(answer))
 	ts.Check(err)
+}
+
+func awaitText(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: logged FILE TEXT")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		data, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Contains(string(data), args[1]) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("%s has no %q:\n%s", args[0], args[1], data)
+		}
+	}
 }
 
 func ask(socket, line string) (string, error) {

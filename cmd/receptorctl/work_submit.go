@@ -152,6 +152,8 @@ func refusal(e *controlproto.Error, unit string) error {
 	f.err = e
 	if unit != "" {
 		f.message = "Remote error: " + remoteText(e.Message)
+	}
+	if unit != "" && e.Code != controlproto.NotFound { // released meanwhile
 		f.hints = append(f.hints, "what is left of it is unit "+unit+"; `receptorctl work release "+unit+"` deletes it")
 	}
 	return f

@@ -146,10 +146,8 @@ func (m *Manager) cancelCommand(ctx context.Context, u *unit) error {
 	switch {
 	case moved:
 		m.moved(u)
-		if err := u.save(m.store); err != nil {
-			return controlproto.New(controlproto.Internal, err.Error())
-		}
-		return m.store.sync.unit(ctx, u.id, fileStatus)
+		m.saveNow(ctx, u)
+		return nil
 	case legacy != 0:
 		m.stopLegacy(u, legacy)
 	default:

@@ -26,7 +26,7 @@ func (m *Manager) releaseRemote(ctx context.Context, u *unit, force bool) (pendi
 	return m.ask(ctx, u, func() { u.far.LocalCancelled, u.far.LocalReleased = true, true })
 }
 
-// ask notes a wish in the record, durably, and waits for the driver's next
+// ask notes a wish in the record, durably if the disk can take it, and waits for the driver's next
 // attempt to fulfil it.
 func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, err error) {
 	done := make(chan answer, 1)
@@ -43,7 +43,8 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 	if u.live == nil && u.remotePlanLocked() == errandNone || u.live != nil && !u.live.driven && u.far.RemoteUnitID == "" {
 		u.live = nil // the other node knows nothing
 		u.mu.Unlock()
-		return false, m.saveNow(ctx, u)
+		m.saveNow(ctx, u)
+		return false, nil
 	}
 	if !m.driveLocked(u) {
 		u.mu.Unlock()
@@ -52,9 +53,7 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 	u.live.asks = append(u.live.asks, done)
 	interrupt, kick := u.live.interrupt, u.live.kick
 	u.mu.Unlock()
-	if err := m.saveNow(ctx, u); err != nil {
-		return false, err
-	}
+	m.saveNow(ctx, u)
 	if interrupt != nil {
 		interrupt()
 	}
@@ -69,16 +68,17 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 	}
 }
 
-// saveNow saves and syncs a unit's status.
-func (m *Manager) saveNow(ctx context.Context, u *unit) error {
+// saveNow saves and syncs a unit's status. That it cannot does not stop what is
+// being done: a full disk is freed by cancels and releases. The keeper tries again.
+func (m *Manager) saveNow(ctx context.Context, u *unit) {
 	err := u.save(m.store)
 	if err == nil {
 		err = m.store.sync.unit(ctx, u.id, fileStatus)
 	}
 	if err != nil {
-		return controlproto.New(controlproto.Internal, "save the unit's status: "+err.Error())
+		m.c.Logger.Warn("status of a unit could not be saved", "unit", u.id, "err", err)
+		m.keep.later(u)
 	}
-	return nil
 }
 
 // answer tells the clients that wait what became of an errand.
