@@ -92,7 +92,10 @@ func TestRealEndWhileDown(t *testing.T) {
 	n := newRealNode(t, "solo")
 	id := n.mustSubmit("sleep", "0.3", "")
 	n.stop()
-	time.Sleep(500 * time.Millisecond) // the command's own time
+	until(t, "the supervisor records the end", func() bool {
+		exit, err := supervise.ReadExit(filepath.Join(n.c.Dir, id))
+		return err == nil && exit.Succeeded()
+	})
 	n.start()
 	if u := n.await(id, controlproto.Succeeded); u.Detail != "exit status 0" {
 		t.Errorf("%+v", u)
