@@ -90,7 +90,8 @@ func TestRealCommand(t *testing.T) {
 // A command that ends while no daemon runs is not lost.
 func TestRealEndWhileDown(t *testing.T) {
 	n := newRealNode(t, "solo")
-	id := n.mustSubmit("sleep", "0.3", "")
+	id := n.mustSubmit("sleep", "1", "")
+	n.await(id, controlproto.Running)
 	n.stop()
 	until(t, "the supervisor records the end", func() bool {
 		exit, err := supervise.ReadExit(filepath.Join(n.c.Dir, id))
