@@ -6,10 +6,11 @@ BIN      := bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w $(if $(VERSION),-X main.release=$(VERSION))
 FUZZTIME ?= 10s
+SOAK     ?= 2m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test check fuzz e2e interop bench cross clean
+.PHONY: all build demo test check fuzz e2e soak interop bench cross clean
 
 all: build
 
@@ -25,7 +26,7 @@ test: ## unit tests, with the race detector
 check: ## what must hold before a change is merged, besides the tests
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$fmt" ] || { echo "gofmt would change:"; echo "$$fmt"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e,interop,bench ./test/...
+	$(GO) vet -tags e2e,soak,interop,bench ./test/...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
@@ -34,6 +35,9 @@ fuzz: ## each fuzz target for FUZZTIME
 
 e2e: ## real daemons, real failures
 	$(GO) test -tags e2e -count=1 -timeout 15m ./test/e2e/...
+
+soak: ## a mesh that is broken at random for SOAK; SEED=number repeats the decisions of a run
+	SOAK=$(SOAK) $(GO) test -tags soak -count=1 -timeout 0 -v ./test/soak/
 
 interop: ## the same with an ansible/receptor binary in every role: RECEPTOR_PEER=path make interop
 	$(GO) test -tags interop -count=1 -timeout 15m ./test/interop/...

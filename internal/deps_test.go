@@ -18,11 +18,12 @@ const module = "github.com/receptor-go/receptor/"
 var mayImport = map[string][]string{
 	"cmd/receptor": {
 		"internal/config", "internal/control", "internal/controlproto", "internal/mesh", "internal/mesh/link",
-		"internal/mesh/wire", "internal/proxy", "internal/work", "internal/work/supervise",
+		"internal/mesh/wire", "internal/metrics", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/supervise",
 	},
 	"cmd/receptorctl":             {"internal/controlproto"},
 	"internal/control":            {"internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/work"},
-	"internal/proxy":              {"internal/mesh", "internal/mesh/wire"},
+	"internal/metrics":            {"internal/controlproto", "internal/mesh", "internal/work"},
+	"internal/proxy":              {"internal/mesh", "internal/mesh/wire", "internal/unixsocket"},
 	"internal/work":               {"internal/controlproto", "internal/work/supervise"},
 	"internal/work/worktest":      {"internal/controlproto", "internal/work", "internal/work/supervise"},
 	"internal/mesh":               {"internal/mesh/link", "internal/mesh/route", "internal/mesh/wire"},
@@ -33,16 +34,21 @@ var mayImport = map[string][]string{
 	"internal/mesh/wire":          nil,
 	"internal/config":             nil,
 	"internal/controlproto":       nil,
+	"internal/unixsocket":         nil,
 	"internal/work/supervise":     nil,
 }
 
 // onlyIn lists libraries that one place alone may import.
 var onlyIn = map[string][]string{
-	"github.com/spf13/cobra":       {"cmd/receptor", "cmd/receptorctl"},
-	"github.com/spf13/viper":       {"cmd/receptorctl"},
-	"gopkg.in/yaml.v3":             {"internal/config", "cmd/receptorctl"},
-	"github.com/quic-go/quic-go":   {"internal/mesh"},
-	"github.com/gorilla/websocket": {"internal/mesh/link"},
+	"github.com/spf13/cobra":              {"cmd/receptor", "cmd/receptorctl"},
+	"github.com/spf13/viper":              {"cmd/receptorctl"},
+	"gopkg.in/yaml.v3":                    {"internal/config", "cmd/receptorctl"},
+	"github.com/quic-go/quic-go":          {"internal/mesh"},
+	"github.com/gorilla/websocket":        {"internal/mesh/link"},
+	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/creack/pty":               {"internal/proxy"},
+	"github.com/vishvananda/netlink":      {"internal/proxy"},
+	"github.com/pelletier/go-toml":        {"internal/config"},
 }
 
 // pure packages know no sockets, no files and no locks, and never read a clock

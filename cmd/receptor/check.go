@@ -1,9 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,12 +12,23 @@ import (
 )
 
 func newCheck(stdout io.Writer) *cobra.Command {
-	return &cobra.Command{
+	var asJSON, v2 bool
+	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Say everything that is wrong with a configuration, without starting anything",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
-			f, err := load(files)
+		Long: `Reads the files together, as a node would, and says everything that is wrong with
+them, and what is odd. Nothing is started. Sections may follow after two dashes:
+
+  receptor check receptor.yml
+  receptor check receptor.yml -- --tcp-listener port=7323
+
+The exit code is 0 if a node could start with it, as far as the files can tell.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := load(filesAndSections(cmd, v2, args))
+			if asJSON {
+				return checkJSON(stdout, f, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -27,13 +39,76 @@ func newCheck(stdout io.Writer) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.Flags().BoolVar(&v2, "config-v2", false, "the file is of version 2, a map of sections")
+	return cmd
 }
 
-// load reads and checks configuration files, and refuses what they ask for
-// that this version cannot do: running without it would be worse than not running.
-func load(files []string) (*config.File, error) {
-	hostname, _ := os.Hostname() // without one, a missing node id is a problem of its own
-	f, err := config.Load(config.Options{Hostname: hostname, TempDir: os.TempDir()}, files...)
+// filesAndSections are the files before two dashes and the sections after
+// them.
+func filesAndSections(cmd *cobra.Command, v2 bool, args []string) func() (*config.Args, error) {
+	return func() (*config.Args, error) {
+		dash := cmd.ArgsLenAtDash()
+		if dash < 0 {
+			return config.FromFiles(v2, args...), nil
+		}
+		a, err := config.ParseArgs(args[dash:])
+		if err != nil {
+			return nil, err
+		}
+		return config.FromFiles(v2, args[:dash]...).With(a), nil
+	}
+}
+
+// problemJSON is a problem in the output of check --json.
+type problemJSON struct {
+	File       string `json:"file,omitempty"`
+	Line       int    `json:"line,omitempty"`
+	Column     int    `json:"column,omitempty"`
+	Section    string `json:"section,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Text       string `json:"text"`
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+// checkJSON prints the result of a check; the lists are never null.
+func checkJSON(stdout io.Writer, f *config.File, err error) error {
+	result := struct {
+		Good     bool          `json:"good"`
+		Problems []problemJSON `json:"problems"`
+		Warnings []problemJSON `json:"warnings"`
+	}{Good: err == nil, Problems: []problemJSON{}, Warnings: []problemJSON{}}
+	if ps, ok := errors.AsType[config.Problems](err); ok {
+		for _, p := range ps {
+			result.Problems = append(result.Problems, problemJSON(p))
+		}
+	} else if err != nil {
+		result.Problems = append(result.Problems, problemJSON{Text: err.Error()})
+	} else {
+		for _, p := range f.Warnings {
+			result.Warnings = append(result.Warnings, problemJSON(p))
+		}
+	}
+	e := json.NewEncoder(stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if werr := e.Encode(result); werr != nil {
+		return werr
+	}
+	if err != nil {
+		return errSaid
+	}
+	return nil
+}
+
+// load reads and checks a configuration, and refuses what it asks for that this
+// version cannot do: running without it would be worse than not running.
+func load(args func() (*config.Args, error)) (*config.File, error) {
+	a, err := args()
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.Load(loadOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -43,45 +118,80 @@ func load(files []string) (*config.File, error) {
 	return f, nil
 }
 
+// refusals gathers what a valid configuration asks for and does not get yet.
+type refusals struct {
+	problems config.Problems
+}
+
+func (r *refusals) add(o config.Origin, key, what string) {
+	r.problems = append(r.problems, o.Problem(key, what+" is not supported by this version yet"))
+}
+
+// tls refuses a key that names a TLS entry.
+func (r *refusals) tls(o config.Origin, key, name string) {
+	if name != "" {
+		r.add(o, key, "TLS")
+	}
+}
+
 // unsupported lists what a valid configuration asks for and does not get yet.
 func unsupported(f *config.File) config.Problems {
-	var problems config.Problems
-	add := func(o config.Origin, key, what string) {
-		problems = append(problems, config.Problem{
-			File: o.File, Line: o.Line, Section: o.Section, Key: key,
-			Text: what + " is not supported by this version yet",
-		})
-	}
-	const tls = "TLS"
+	var r refusals
 	for _, l := range f.Listeners {
-		if l.TLS != "" {
-			add(l.Origin, "tls", tls)
-		}
+		r.tls(l.Origin, "tls", l.TLS)
 	}
 	for _, p := range f.Peers {
-		if p.TLS != "" {
-			add(p.Origin, "tls", tls)
-		}
+		r.tls(p.Origin, "tls", p.TLS)
 	}
 	for _, c := range f.ControlServices {
-		if c.TLS != "" || c.TCPTLS != "" {
-			add(c.Origin, "tls", tls)
-		}
+		r.tls(c.Origin, "tls", c.TLS)
+		r.tls(c.Origin, "tcptls", c.TCPTLS)
 	}
 	for _, s := range f.TCPServers {
-		if s.TLSServer != "" || s.TLSClient != "" {
-			add(s.Origin, "tlsserver", tls)
-		}
+		r.tls(s.Origin, "tlsserver", s.TLSServer)
+		r.tls(s.Origin, "tlsclient", s.TLSClient)
 	}
 	for _, c := range f.TCPClients {
-		if c.TLSServer != "" || c.TLSClient != "" {
-			add(c.Origin, "tlsserver", tls)
-		}
+		r.tls(c.Origin, "tlsserver", c.TLSServer)
+		r.tls(c.Origin, "tlsclient", c.TLSClient)
+	}
+	for _, s := range f.UnixServers {
+		r.tls(s.Origin, "tls", s.TLS)
+	}
+	for _, c := range f.UnixClients {
+		r.tls(c.Origin, "tls", c.TLS)
+	}
+	for _, c := range f.CommandServices {
+		r.tls(c.Origin, "tls", c.TLS)
 	}
 	for _, w := range f.WorkCommands {
 		if w.VerifySignature {
-			add(w.Origin, "verifysignature", "signed work")
+			r.add(w.Origin, "verifysignature", "signed work")
 		}
 	}
-	return problems
+	r.sections(f)
+	return r.problems
+}
+
+// sections refuses sections of which nothing is carried out yet.
+func (r *refusals) sections(f *config.File) {
+	whole := func(o config.Origin) { r.add(o, "", "the section") }
+	for _, s := range f.WorkKubernetes {
+		whole(s.Origin)
+	}
+	for _, s := range f.WorkPythons {
+		whole(s.Origin)
+	}
+	for _, s := range f.CommandRunners {
+		whole(s.Origin)
+	}
+	for _, s := range f.CertInits {
+		whole(s.Origin)
+	}
+	for _, s := range f.CertRequests {
+		whole(s.Origin)
+	}
+	for _, s := range f.CertSignings {
+		whole(s.Origin)
+	}
 }

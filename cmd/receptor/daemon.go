@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/control"
@@ -24,28 +24,43 @@ import (
 // the order of the fields and stop in the reverse order, each waiting for all
 // that it started.
 type daemon struct {
-	cfg *config.File
-	log *slog.Logger
+	args  *config.Args
+	cfg   *config.File // guarded by reloading once the stages run
+	log   *slog.Logger
+	level *slog.LevelVar
 
 	node *mesh.Node
 	work *work.Manager
 
 	mesh, units, links, proxies, control *stage
+
+	reloading sync.Mutex // held for one reload; guards kinds
+	kinds     []sections // that a reload can change, in the order of their start
+	server    *control.Server
+
+	ready atomic.Bool // all that is configured runs
 }
 
-// runDaemon runs a node until ctx ends.
-func runDaemon(ctx context.Context, files []string, stdout io.Writer) error {
-	cfg, err := load(files)
+// runDaemon runs a node until ctx ends, or does what else a command line says.
+func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
+	cfg, err := load(func() (*config.Args, error) { return args, nil })
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: newLogger(stdout, cfg.Log)}
+	if cfg.PrintVersion {
+		return printVersion(stdout)
+	}
+	d := &daemon{args: args, cfg: cfg, level: new(slog.LevelVar)}
+	d.level.Set(cfg.Log.Level)
+	log := newLog(stdout, cfg.Log.Format, d.level)
+	defer log.close()
+	d.log = log.Logger
 	for _, w := range cfg.Warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
 	if !cfg.HasBackend() {
 		d.log.Warn("nothing to do")
-		fmt.Fprintf(stdout, "Run %s --help for command line instructions.\n", os.Args[0])
+		fmt.Fprintf(log.queue, "Run %s --help for command line instructions.\n", os.Args[0])
 		return errSaid
 	}
 	if err := d.build(); err != nil {
@@ -62,6 +77,7 @@ func (d *daemon) build() error {
 		IdleTimeout: d.cfg.Node.IdleTimeout,
 		Logger:      d.log,
 		Policy:      firewall(d.cfg.Node.Firewall),
+		Reached:     d.reached,
 	})
 	if err != nil {
 		return err
@@ -71,21 +87,12 @@ func (d *daemon) build() error {
 		return fmt.Errorf("find our own program, which also runs the commands: %w", err)
 	}
 	dir := filepath.Join(d.cfg.Node.DataDir, d.cfg.Node.ID)
-	var types []work.Command
-	var offered []wire.WorkCommand
-	for _, w := range d.cfg.WorkCommands {
-		types = append(types, work.Command{
-			WorkType: w.WorkType, Command: w.Command, Params: w.Params,
-			AllowRuntimeParams: w.AllowRuntimeParams, VerifySignature: w.VerifySignature,
-		})
-		offered = append(offered, wire.WorkCommand{WorkType: w.WorkType, Secure: w.VerifySignature})
-	}
-	d.node.SetWorkTypes(offered)
+	d.node.SetWorkTypes(offeredTypes(d.cfg.WorkCommands))
 	if len(d.cfg.ControlServices) == 0 {
 		return nil // nobody can submit work: a relay needs no place to keep any
 	}
 	d.work, err = work.New(work.Config{
-		Dir: dir, Node: d.cfg.Node.ID, Types: types,
+		Dir: dir, Node: d.cfg.Node.ID, Types: workTypes(d.cfg.WorkCommands), Unsynced: d.cfg.Node.Unsynced,
 		Dial:           d.dialControl,
 		CheckTLSClient: func(name string) error { _, err := tlsClient(name); return err },
 		Supervisor: supervise.Config{
@@ -101,8 +108,34 @@ func (d *daemon) build() error {
 	return nil
 }
 
+// workTypes are the commands that may be submitted here.
+func workTypes(commands []config.WorkCommand) []work.Command {
+	types := make([]work.Command, 0, len(commands))
+	for _, w := range commands {
+		types = append(types, work.Command{
+			WorkType: w.WorkType, Command: w.Command, Params: w.Params,
+			AllowRuntimeParams: w.AllowRuntimeParams, VerifySignature: w.VerifySignature,
+			SeparateStderr: w.SeparateStderr,
+			MaxUnits:       w.MaxUnits, MaxRuntime: w.MaxRuntime, MaxOutput: w.MaxOutput,
+			KeepFor: w.KeepFor, KeepCount: w.KeepCount,
+		})
+	}
+	return types
+}
+
+// offeredTypes are the types of work that the node announces.
+func offeredTypes(commands []config.WorkCommand) []wire.WorkCommand {
+	var offered []wire.WorkCommand
+	for _, w := range commands {
+		offered = append(offered, wire.WorkCommand{WorkType: w.WorkType, Secure: w.VerifySignature})
+	}
+	return offered
+}
+
 // run starts the stages, waits for ctx or a failure, and stops them.
 func (d *daemon) run(ctx context.Context) (err error) {
+	hup, ignore := hangups()
+	defer ignore()
 	failed, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	for _, s := range []**stage{&d.mesh, &d.units, &d.links, &d.proxies, &d.control} {
@@ -113,11 +146,14 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if d.work != nil {
 		d.units.run(d.work.Run)
 	}
-	if err := errors.Join(d.startLinks(), d.startProxies(), d.startControl()); err != nil {
+	if err := d.startSections(); err != nil {
 		return err
 	}
+	d.control.run(func(ctx context.Context) error { return d.reloadOn(ctx, hup) })
 	d.log.Info("initialization complete")
+	d.ready.Store(true)
 	<-failed.Done()
+	d.ready.Store(false)
 	if ctx.Err() != nil {
 		d.log.Info("stopping", "cause", context.Cause(ctx))
 		return nil
@@ -125,42 +161,20 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	return context.Cause(failed)
 }
 
-// startControl opens the control services.
-func (d *daemon) startControl() error {
-	server := control.New(control.Config{
-		Node: d.node, Work: d.work, Version: controlproto.Release, TLSClient: tlsClient, Logger: d.log,
+// startSections starts all that can be changed by a reload. All that fails is
+// said.
+func (d *daemon) startSections() error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	d.server = control.New(control.Config{
+		Node: d.node, Work: d.work, Version: controlproto.Release, TLSClient: tlsClient, Reload: d.reload, Logger: d.log,
 	})
-	serve := func(ln net.Listener, unix bool) {
-		d.control.run(func(ctx context.Context) error { return server.Serve(ctx, ln, unix) })
+	d.kinds = d.allKinds()
+	var errs []error
+	for _, k := range d.kinds {
+		errs = append(errs, k.startAll(d.cfg))
 	}
-	for _, c := range d.cfg.ControlServices {
-		if c.Filename != "" {
-			ln, err := control.ListenUnix(c.Filename, c.Permissions)
-			if err != nil {
-				return at(c.Origin, err)
-			}
-			serve(ln, true)
-		}
-		if c.TCPListen != "" {
-			ln, err := net.Listen("tcp", c.TCPListen)
-			if err != nil {
-				return at(c.Origin, fmt.Errorf("error listening on TCP socket: %w", err))
-			}
-			serve(ln, false)
-		}
-		if c.Service != "" {
-			ln, err := d.node.Listen(mesh.Service{
-				Name: wire.Service(c.Service), Advertise: true,
-				Tags: map[string]string{"type": "Control Service"},
-			})
-			if err != nil {
-				return at(c.Origin, err)
-			}
-			serve(ln, false)
-		}
-		d.log.Info("control service running", "service", c.Service)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // dialControl opens the control service of another node, for work.
@@ -174,6 +188,16 @@ func (d *daemon) dialControl(ctx context.Context, node, tlsName string) (io.Read
 		return nil, false, err
 	}
 	return conn, mesh.Ours(conn), nil
+}
+
+// reached passes on which nodes have come into reach.
+func (d *daemon) reached(nodes []wire.NodeID) {
+	if d.work == nil {
+		return
+	}
+	for _, id := range nodes {
+		d.work.Reached(string(id))
+	}
 }
 
 // firewall turns the rules of the configuration into the node's policy.

@@ -10,7 +10,6 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
-	"github.com/receptor-go/receptor/internal/proxy"
 )
 
 // tlsClient finds a `tls-client` entry: none can be configured yet.
@@ -21,32 +20,59 @@ func tlsClient(name string) (*tls.Config, error) {
 	return nil, fmt.Errorf("unknown TLS config %s", name)
 }
 
-// startLinks binds all listeners, then keeps all peers dialled.
-func (d *daemon) startLinks() error {
-	for _, l := range d.cfg.Listeners {
-		ln, err := listen(l)
-		if err != nil {
-			return at(l.Origin, err)
-		}
-		d.log.Debug("listening", "link", transportName(l.Transport), "address", ln.Addr(), "path", l.Path)
-		policy := mesh.LinkPolicy{Cost: l.Cost, NodeCost: nodeCosts(l.NodeCost), AllowedPeers: nodeIDs(l.AllowedPeers)}
-		d.links.run(func(ctx context.Context) error { return d.node.ServeLinks(ctx, ln, policy) })
+// openListener binds a listener of links.
+func (d *daemon) openListener(l config.Listener) (opened, error) {
+	ln, err := listen(l)
+	if err != nil {
+		return opened{}, err
 	}
-	for _, p := range d.cfg.Peers {
-		dialer, err := dialer(p)
-		if err != nil {
-			return at(p.Origin, err)
-		}
-		d.log.Debug("dialling", "link", transportName(p.Transport), "address", p.Address)
-		policy := mesh.LinkPolicy{Cost: p.Cost, AllowedPeers: nodeIDs(p.AllowedPeers)}
-		d.links.run(func(ctx context.Context) error {
+	policy := mesh.LinkPolicy{Cost: l.Cost, NodeCost: nodeCosts(l.NodeCost), AllowedPeers: nodeIDs(l.AllowedPeers)}
+	return opened{
+		run:   []func(context.Context) error{func(ctx context.Context) error { return d.node.ServeLinks(ctx, ln, policy) }},
+		close: func() { ln.Close() },
+		ready: func() {
+			d.log.Debug("listening", "link", transportName(l.Transport), "address", ln.Addr(), "path", l.Path)
+		},
+	}, nil
+}
+
+// listenerHolds is the port: whatever address it is bound to.
+func listenerHolds(l config.Listener) []string {
+	network := "tcp"
+	if l.Transport == config.UDP {
+		network = "udp"
+	}
+	return portHeld(network, l.Address)
+}
+
+// portHeld is the port of an address, unless the system picks it.
+func portHeld(network, address string) []string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return nil
+	}
+	return []string{network + " port " + port}
+}
+
+// openPeer makes what keeps a link dialled.
+func (d *daemon) openPeer(p config.Peer) (opened, error) {
+	dialer, err := dialer(p)
+	if err != nil {
+		return opened{}, err
+	}
+	policy := mesh.LinkPolicy{Cost: p.Cost, AllowedPeers: nodeIDs(p.AllowedPeers)}
+	return opened{
+		run: []func(context.Context) error{func(ctx context.Context) error {
 			// Without redial the end of the link is no failure of the daemon.
 			_ = d.node.KeepLink(ctx, dialer, policy, p.Redial)
 			return nil
-		})
-	}
-	return nil
+		}},
+		ready: func() { d.log.Debug("dialling", "link", transportName(p.Transport), "address", p.Address) },
+	}, nil
 }
+
+// peerHolds is the address: there are no two links to one node.
+func peerHolds(p config.Peer) []string { return []string{"peer " + p.Address} }
 
 func listen(l config.Listener) (link.Listener, error) {
 	switch l.Transport {
@@ -95,25 +121,4 @@ func nodeCosts(costs map[string]float64) map[wire.NodeID]float64 {
 		out[wire.NodeID(id)] = cost
 	}
 	return out
-}
-
-// startProxies opens what is offered over the mesh besides work.
-func (d *daemon) startProxies() error {
-	for _, s := range d.cfg.TCPServers {
-		ln, err := net.Listen("tcp", s.Address)
-		if err != nil {
-			return at(s.Origin, fmt.Errorf("error listening on TCP: %w", err))
-		}
-		d.proxies.run(func(ctx context.Context) error {
-			return proxy.ServeIn(ctx, d.node, ln, wire.NodeID(s.RemoteNode), wire.Service(s.RemoteService), nil, d.log)
-		})
-	}
-	for _, c := range d.cfg.TCPClients {
-		ln, err := d.node.Listen(proxy.TCPService(wire.Service(c.Service), c.Address, nil))
-		if err != nil {
-			return at(c.Origin, err)
-		}
-		d.proxies.run(func(ctx context.Context) error { return proxy.ServeOut(ctx, ln, c.Address, nil, d.log) })
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -18,21 +19,41 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
-// newLogger makes the daemon's logger, which writes to w from the configured
-// level on. Nothing that goes wrong with w stops the daemon.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	level := new(slog.LevelVar)
-	level.Set(c.Level)
-	return newLeveledLogger(w, c.Format, level)
+// newLogHandler writes records to w from a level on, which may change at any
+// time. Nothing that goes wrong with w stops the daemon.
+func newLogHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
+	if format == config.LogJSON {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	}
+	return &textHandler{out: &logOutput{w: w}, level: level}
 }
 
-// newLeveledLogger is newLogger with a level that may be changed at any time.
-func newLeveledLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
+// daemonLog is the daemon's log on its way to a stream.
+type daemonLog struct {
+	*slog.Logger
+	repeats *repeats
+	queue   *logQueue
+}
+
+// newLog starts a log; close ends it.
+func newLog(w io.Writer, format string, level slog.Leveler) *daemonLog {
 	surviveClosedPipe(w)
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
-	}
-	return slog.New(&textHandler{out: &logOutput{w: w}, level: level})
+	l := &daemonLog{queue: newLogQueue(w, func(count int) []byte {
+		var b bytes.Buffer
+		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped, since nobody read them", 0)
+		r.AddAttrs(slog.Int("count", count))
+		_ = newLogHandler(&b, format, slog.LevelWarn).Handle(context.Background(), r) // a buffer takes all
+		return b.Bytes()
+	})}
+	h := newRepeatHandler(newLogHandler(l.queue, format, level))
+	l.Logger, l.repeats = slog.New(h), h.seen
+	return l
+}
+
+// close writes what is left. It returns false if nobody reads the stream.
+func (l *daemonLog) close() bool {
+	l.repeats.close()
+	return l.queue.close()
 }
 
 // surviveClosedPipe has writes to a standard stream fail, rather than end the
@@ -116,6 +137,11 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		fields = appendAttr(fields, h.group, a)
 		return true
 	})
+	repeated := ""
+	if i := slices.IndexFunc(fields, func(a slog.Attr) bool { return a.Key == repeatedKey }); i >= 0 {
+		repeated = " " + repeatedKey + "=" + fields[i].Value.String() // stock texts have it, too
+		fields = slices.Delete(fields, i, i+1)
+	}
 	lines := stockText(r.Message, fields)
 	if lines == nil {
 		lines = []string{plainText(r.Message, fields)}
@@ -128,6 +154,9 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 	var b []byte
 	for _, line := range lines {
 		b = append(append(append(b, prefix...), line...), '\n')
+	}
+	if repeated != "" {
+		b = append(append(b[:len(b)-1], repeated...), '\n')
 	}
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
@@ -240,6 +269,8 @@ func stockText(phrase string, fields logFields) []string {
 		return []string{"Client disconnected from control service " + t("address")}
 	case "unit restart failed":
 		return []string{"Failed to restart worker " + t("unit") + ": " + t("err")}
+	case "reload failed":
+		return []string{"Reload not successful: " + t("err")}
 	case "configuration":
 		return []string{t("problem")}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -33,6 +34,11 @@ func (w *writes) Write(b []byte) (int, error) {
 	defer w.mu.Unlock()
 	w.all = append(w.all, string(b))
 	return len(b), nil
+}
+
+// newLogger writes to w at once.
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	return slog.New(newLogHandler(w, c.Format, c.Level))
 }
 
 // logged gives what one record becomes, without the times.
@@ -163,7 +169,7 @@ func TestLogLevelChanges(t *testing.T) {
 	var w writes
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError)
-	l := newLeveledLogger(&w, config.LogText, level)
+	l := slog.New(newLogHandler(&w, config.LogText, level))
 	derived := l.With("unit", "u")
 	l.Warn("one")
 	derived.Warn("two")
@@ -247,7 +253,7 @@ const closedPipeTest = "RECEPTOR_TEST_CLOSED_PIPE"
 // reads. ansible/receptor dies there (spec configuration 10).
 func TestClosedStdoutIsSurvived(t *testing.T) {
 	if os.Getenv(closedPipeTest) != "" {
-		l := newLogger(os.Stdout, config.Log{Level: slog.LevelInfo})
+		l := newLog(os.Stdout, config.LogText, slog.LevelInfo)
 		for range 3 {
 			l.Info("initialization complete")
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/link"
@@ -85,7 +86,7 @@ func TestShutdownDoesNotWaitForAStuckNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	running.Go(func() { ended <- runDaemon(ctx, []string{file}, t.Output()) })
+	running.Go(func() { ended <- runDaemon(ctx, config.FromFiles(false, file), t.Output()) })
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if answer, err := ask(socket, "ping stuck"); err == nil && strings.Contains(answer, `"Success":true`) {
 			break

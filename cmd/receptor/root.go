@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work/supervise"
 )
@@ -23,18 +24,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == superviseCommand {
 		return supervise.Main(args[1:], stderr) // before all else: that process stays small
 	}
-	root := newRoot(stdout)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
-	err := root.ExecuteContext(ctx)
+	var err error
+	if tools := newTools(stdout); len(args) > 0 && isTool(tools, args[0]) {
+		tools.SetArgs(args)
+		tools.SetOut(stdout)
+		tools.SetErr(stderr)
+		err = tools.ExecuteContext(ctx)
+	} else {
+		err = runSections(ctx, args, stdout)
+	}
 	if err == nil {
 		return 0
 	}
 	if !errors.Is(err, errSaid) {
-		fmt.Fprintf(stdout, "Error: %s\n", strings.TrimRight(err.Error(), "\n"))
+		q := newLogQueue(stdout, nil) // somebody may read it, or not: the program ends
+		fmt.Fprintf(q, "Error: %s\n", strings.TrimRight(err.Error(), "\n"))
+		q.close()
 	}
 	return 1
 }
@@ -46,55 +53,118 @@ var errSaid = errors.New("failed")
 // (package supervise). It is not for people.
 const superviseCommand = "supervise"
 
-func newRoot(stdout io.Writer) *cobra.Command {
-	var files []string
-	var showVersion bool
-	root := &cobra.Command{
-		Use:   "receptor --config FILE",
-		Short: "A node of a mesh that runs work for other nodes",
-		Long: `receptor is a daemon. Each node of the mesh runs one. What it does is said in a
-configuration file, a YAML list of sections:
+// runSections does what a command line of sections says (spec configuration
+// 3): most often it runs a node.
+func runSections(ctx context.Context, args []string, stdout io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return help(stdout)
+	case !strings.HasPrefix(args[0], "-") && !strings.Contains(args[0], "="):
+		return fmt.Errorf("unknown command %q; see receptor --help", args[0])
+	}
+	a, err := config.ParseArgs(args)
+	switch {
+	case err != nil:
+		return err
+	case a.Help:
+		return help(stdout)
+	case a.Completion:
+		return printBashCompletion(stdout)
+	}
+	return runDaemon(ctx, a, stdout)
+}
+
+const usage = `A node of a mesh that runs work for other nodes.
+
+Usage:
+  receptor --config FILE              run a node; -c FILE; may be repeated, all sections count together
+  receptor --SECTION KEY=VALUE...     run a node by sections on the command line; goes with --config
+  receptor --config-v2 --config FILE  run a node; the file is of version 2: a map of sections in YAML, JSON or TOML
+
+  receptor check FILE...              say everything that is wrong with a configuration, start nothing
+  receptor config convert FILE...     write a configuration in another form
+  receptor completion SHELL           print a script that completes commands: bash, zsh, fish, powershell
+  receptor version                    print the version and what it was built from
+  receptor --version                  print the version of ansible/receptor that this is compatible with
+  receptor --help                     print this
+
+A file of version 1 is a YAML list of sections:
 
   - node: {id: executor01}
   - tcp-peer: {address: "relayer01:7323"}
   - control-service: {filename: /run/receptor/receptor.sock}
   - work-command: {worktype: hostname, command: cat, params: /etc/hostname}
 
-receptorctl talks to it through the control service.`,
-		Args:          noSections,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case showVersion:
-				fmt.Fprintln(stdout, controlproto.Release)
-				return nil
-			case len(files) == 0:
-				return cmd.Help()
-			}
-			return runDaemon(cmd.Context(), files, stdout)
-		},
+receptorctl talks to the node through the control service.
+
+Sections and their keys. Times have a unit, as in 90s or 1m30s. What is marked "once" may be there once,
+what is marked "alone" is done in place of running a node.
+
+`
+
+func help(stdout io.Writer) error {
+	if _, err := io.WriteString(stdout, usage); err != nil {
+		return err
 	}
-	root.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `FILE`; may be repeated, all sections count together")
-	root.Flags().BoolVar(&showVersion, "version", false, "print the version and exit")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(newCheck(stdout), newVersion(stdout))
+	return config.WriteHelp(stdout)
+}
+
+// newTools makes the commands that are no sections.
+func newTools(stdout io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:                "receptor",
+		Args:               cobra.ArbitraryArgs,
+		SilenceUsage:       true,
+		SilenceErrors:      true,
+		DisableFlagParsing: true,
+		Run:                func(*cobra.Command, []string) {}, // run does not get here
+		ValidArgsFunction:  completeSections,
+	}
+	cfg := &cobra.Command{
+		Use:   "config",
+		Short: "Tools for configurations",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cfg.AddCommand(newConvert(stdout))
+	root.AddCommand(newCheck(stdout), cfg, newVersion(stdout))
+	root.InitDefaultCompletionCmd()
 	return root
 }
 
-// noSections refuses what is left of the command line.
-func noSections(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
+// isTool tells whether an argument is the name of one of the tools, or of the
+// requests of completion scripts.
+func isTool(tools *cobra.Command, name string) bool {
+	if name == cobra.ShellCompRequestCmd || name == cobra.ShellCompNoDescRequestCmd {
+		return true
 	}
-	return fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())
+	for _, c := range tools.Commands() {
+		if c.Name() == name {
+			return true
+		}
+	}
+	return false
 }
 
-// flagError explains the one mistake that users of ansible/receptor will make.
-func flagError(err error) error {
-	if name, found := strings.CutPrefix(err.Error(), "unknown flag: "); found {
-		return fmt.Errorf("%s: sections on the command line are not supported by this version yet; write them to a file and name it with --config", name)
+// completeSections completes the command line of sections.
+func completeSections(_ *cobra.Command, words []string, last string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	suggestions, files := config.Suggest(words, last)
+	if files {
+		return nil, cobra.ShellCompDirectiveDefault
 	}
+	return suggestions, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// loadOptions are what a configuration needs to know of this machine.
+func loadOptions() config.Options {
+	hostname, _ := os.Hostname() // without one, a missing node id is a problem of its own
+	home, _ := os.UserHomeDir()  // without one, no file is looked for there
+	return config.Options{Hostname: hostname, TempDir: os.TempDir(), Home: home, LookupEnv: os.LookupEnv}
+}
+
+// printVersion prints what the section version asks for.
+func printVersion(stdout io.Writer) error {
+	_, err := fmt.Fprintln(stdout, controlproto.Release)
 	return err
 }
 

@@ -122,6 +122,11 @@ func (d *daemon) call(ctx context.Context, members map[string]any, reply any) er
 	return err
 }
 
+// another is the same daemon, over a connection of its own.
+func (d *daemon) another() *daemon {
+	return &daemon{a: d.a, target: d.target, v1: d.v1, version: d.version}
+}
+
 // work makes a request about units that has one answer.
 func (d *daemon) work(ctx context.Context, subcommand, unit string, reply any) error {
 	members := map[string]any{"command": "work", "subcommand": subcommand}

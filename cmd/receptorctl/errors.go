@@ -40,9 +40,12 @@ type failure struct {
 	code    int
 	message string
 	hints   []string
-	err     error // what it came from; may be nil
-	blank   bool  // an empty line follows the message
-	silent  bool  // everything there is to say was said
+	err     error    // what it came from; may be nil
+	blank   bool     // an empty line follows the message
+	silent  bool     // everything there is to say was said
+	told    bool     // it was shown already
+	unit    bool     // the daemon did all that it was asked; it is the unit that failed
+	left    []string // hints about what a submission that broke off left behind
 }
 
 func (f *failure) Error() string { return f.message }
@@ -55,7 +58,15 @@ func fail(code int, message string, hints ...string) *failure {
 
 // interrupted makes the failure of a call that the user ended with Ctrl-C.
 func interrupted(err error) error {
-	return &failure{code: exitInterrupted, err: err, blank: true}
+	was, ok := errors.AsType[*failure](err)
+	if ok && was.told && was.code == exitInterrupted {
+		return was
+	}
+	f := &failure{code: exitInterrupted, err: err, blank: true}
+	if ok {
+		f.left = was.left
+	}
+	return f
 }
 
 func noSuchCommand(name string) error {
@@ -68,7 +79,7 @@ func withCode(code int, err error) error {
 		return nil
 	}
 	f := *explain(err)
-	if f.code == exitFailure && !f.silent {
+	if f.code == exitFailure && !f.silent && !f.unit {
 		f.code = code
 	}
 	return &f
@@ -80,7 +91,7 @@ func (a *app) report(err error) int {
 		return exitOK
 	}
 	f := explain(err)
-	if f.silent {
+	if f.silent || f.told {
 		return f.code
 	}
 	if f.message != "" {
@@ -89,10 +100,25 @@ func (a *app) report(err error) int {
 	if f.blank {
 		fmt.Fprintln(a.stderr)
 	}
-	for _, hint := range f.hints {
+	for _, hint := range append(f.hints[:len(f.hints):len(f.hints)], f.left...) {
 		a.hint(hint)
 	}
 	return f.code
+}
+
+// tell shows err now, where something else is still to be done. What it returns
+// is not shown again.
+func (a *app) tell(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = interrupted(err)
+	}
+	f := *explain(err)
+	a.report(&f)
+	f.told = true
+	return &f
 }
 
 // explain turns any error into a failure.
@@ -176,6 +202,7 @@ var hints = []struct{ text, hint string }{
 	{"invalid duration", "a duration is written like 30m, 1h20m30s or 90s"},
 	{"cannot send secrets", "parameters named secret_... need --tls-client"},
 	{"no recent network activity", "the other node did not answer: it may be gone, or a firewall rule is in the way"},
+	{"the daemon is shutting down", "try again when it is back"},
 	{"Must restart receptor", "restart the daemon for these changes"},
 	{"error loading config file", "the running configuration stays in force"},
 }

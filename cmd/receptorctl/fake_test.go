@@ -252,7 +252,7 @@ func (f *fake) follow2(w *controlproto.Writer, r *bufio.Reader, id uint64, x *ex
 		w.Bytes(id, []byte(data))
 	}
 	status := f.take(requestKey([]byte("work status " + unit)))
-	if status == nil || f.dies {
+	if status.request == "" || f.dies {
 		if !f.dies {
 			io.Copy(io.Discard, r)
 		}
@@ -280,17 +280,28 @@ func (f *fake) after(key string) {
 }
 
 // take finds the answer to a request. The version may be asked for any number of
-// times, as may the status of a unit that the recording shows nothing of.
+// times, as may the status of a unit: it stays what it was recorded as last.
 func (f *fake) take(key string) *exchange {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	status := strings.Contains(key, `"subcommand":"status"`)
+	var last *exchange
 	for _, x := range f.exchanges {
 		if x.request == key && (!x.used || strings.Contains(key, `"Version"`)) {
 			x.used = true
 			return x
 		}
+		if x.request == key {
+			last = x
+		}
 	}
-	return nil
+	switch {
+	case !status:
+		return nil
+	case last == nil:
+		last = &exchange{replies: []string{`{"Detail":"Starting Worker","ExtraData":null,"State":0,"StateName":"Pending","StdoutSize":0,"WorkType":"remote"}` + "\n"}}
+	}
+	return last
 }
 
 // unused are the recorded requests that were not made.
@@ -330,6 +341,8 @@ func requestKey(line []byte) string {
 	}
 	if members["subcommand"] == "follow" {
 		members["subcommand"] = "results"
+		delete(members, "stderr")
+		delete(members, "stderrpos")
 	}
 	key, _ := json.Marshal(members)
 	return string(key)

@@ -19,6 +19,8 @@ func (o workSubmitOptions) request() (controlproto.Submit, error) {
 		TLSClient: o.tlsClient,
 		TTL:       o.ttl,
 		SignWork:  o.signWork,
+		Stream:    o.stream,
+		Stderr:    o.stderr,
 		Params:    map[string]string{},
 	}
 	if s.Node == "" {

@@ -13,18 +13,11 @@ import (
 // payload is the input of a unit. Reading ends with the context given to
 // openPayload, also while it waits for somebody to type or a pipe to fill.
 type payload struct {
-	r        io.Reader
-	close    func()
-	complete bool // it was read to its end
+	r     io.Reader
+	close func()
 }
 
-func (p *payload) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	if err == io.EOF {
-		p.complete = true
-	}
-	return n, err
-}
+func (p *payload) Read(b []byte) (int, error) { return p.r.Read(b) }
 
 // openPayload opens what the options name. Standard input is read only when the
 // daemon has accepted the unit.

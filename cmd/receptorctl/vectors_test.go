@@ -123,7 +123,7 @@ func newCall(stdin io.Reader, variables map[string]string) *call {
 		stdin: stdin, stdout: &c.out, stderr: &c.err,
 		getenv:  func(name string) string { return variables[name] },
 		dial:    new(net.Dialer).DialContext,
-		pause:   func(ctx context.Context, d time.Duration) error { return pause(ctx, d/20) },
+		pause:   func(ctx context.Context, d time.Duration) error { return pause(ctx, d/100) },
 		version: "1.5.0",
 		raw:     func() (func(), error) { return func() {}, nil },
 	}

@@ -21,7 +21,7 @@ func newWorkCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	cmd.AddCommand(newWorkCancelCmd(a), newWorkListCmd(a), newWorkReleaseCmd(a),
+	cmd.AddCommand(newWorkAdoptCmd(a), newWorkCancelCmd(a), newWorkListCmd(a), newWorkReleaseCmd(a),
 		newWorkResultsCmd(a), newWorkSubmitCmd(a))
 	return cmd
 }

@@ -76,7 +76,7 @@ func listNode(ctx context.Context, a *app, o workListOptions, reply *json.RawMes
 		return err
 	}
 	defer stream.Close()
-	c, err := controlproto.OpenV1(ctx, stream)
+	c, err := controlproto.Open(ctx, stream) // version 2 tells more of a unit
 	if err != nil {
 		return fmt.Errorf("node %s: %w", o.node, err)
 	}

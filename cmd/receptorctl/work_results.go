@@ -10,20 +10,28 @@ import (
 )
 
 type workResultsOptions struct {
-	unit string
+	unit   string
+	stderr bool // the error output instead
 }
 
 func newWorkResultsCmd(a *app) *cobra.Command {
 	var o workResultsOptions
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "results UNIT_ID",
 		Short: "Print the output of a unit, until it ends",
-		Args:  exactly("unit_id"),
+		Long: `Print the output of a unit, until it ends.
+
+If the daemon is restarted meanwhile, this waits for it for a minute and goes on
+where it was. A unit that was submitted with --stderr separate, or whose work type
+is configured so, has its error output apart: --stderr prints that.`,
+		Args: exactly("unit_id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.unit = args[0]
 			return runWorkResults(cmd.Context(), a, o)
 		},
 	}
+	cmd.Flags().BoolVar(&o.stderr, "stderr", false, "print the error output, of a unit that keeps it apart, instead of the output")
+	return cmd
 }
 
 func runWorkResults(ctx context.Context, a *app, o workResultsOptions) error {
@@ -32,12 +40,21 @@ func runWorkResults(ctx context.Context, a *app, o workResultsOptions) error {
 		return err
 	}
 	defer d.close()
-	return d.results(ctx, o.unit)
+	f := &following{unit: o.unit, apart: o.stderr}
+	if o.stderr {
+		f.stderr = &progress{w: a}
+	} else {
+		f.stdout = &progress{w: a}
+	}
+	return d.results(ctx, f)
 }
 
 // results prints the output of a unit; it is an error if the unit failed.
-func (d *daemon) results(ctx context.Context, unit string) error {
-	last, err := d.follow(ctx, unit)
+func (d *daemon) results(ctx context.Context, f *following) error {
+	last, err := d.follow(ctx, f)
+	if errors.As(err, new(*failure)) {
+		return err
+	}
 	if e, refused := errors.AsType[*controlproto.Error](err); refused {
 		f := fail(exitFailure, "Failed to get results: "+e.Message, hintsFor(e.Message)...)
 		f.err = err
@@ -48,9 +65,9 @@ func (d *daemon) results(ctx context.Context, unit string) error {
 	}
 	switch last.State {
 	case controlproto.Failed:
-		return &failure{code: exitFailure, message: "Remote unit failed: " + last.Detail, blank: true}
+		return &failure{code: exitFailure, unit: true, message: "Remote unit failed: " + last.Detail, blank: true}
 	case controlproto.StateCanceled:
-		return &failure{code: exitFailure, message: "Remote unit was cancelled: " + last.Detail, blank: true}
+		return &failure{code: exitFailure, unit: true, message: "Remote unit was cancelled: " + last.Detail, blank: true}
 	}
 	return d.a.outErr()
 }

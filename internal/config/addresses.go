@@ -10,11 +10,12 @@ import (
 
 // Types for what is listened on and connected to.
 var (
-	portType     = &keyType{"int", func(c *conversion, v value) (any, bool) { return c.asPort(v) }}
-	bindaddrType = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asBindAddr(v) }}
-	addressType  = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asAddress(v) }}
-	listenType   = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asListen(v) }}
-	urlType      = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asURL(v) }}
+	portType        = &keyType{"int", func(c *conversion, v value) (any, bool) { return c.asPort(v) }}
+	bindaddrType    = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asBindAddr(v) }}
+	addressType     = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asAddress(v) }}
+	localListenType = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asLocalListen(v) }}
+	listenType      = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asListen(v) }}
+	urlType         = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asURL(v) }}
 )
 
 const maxPort = 65535
@@ -69,8 +70,23 @@ func (c *conversion) asListen(v value) (string, bool) {
 	if !ok || s == "" {
 		return s, ok
 	}
+	return c.bindTo("0.0.0.0", s)
+}
+
+// asLocalListen takes PORT or :PORT, which mean this machine alone, or
+// HOST:PORT.
+func (c *conversion) asLocalListen(v value) (string, bool) {
+	s, ok := c.asText(v)
+	if !ok {
+		return "", false
+	}
+	return c.bindTo("127.0.0.1", strings.TrimPrefix(s, ":"))
+}
+
+// bindTo takes PORT, at a host, or HOST:PORT.
+func (c *conversion) bindTo(host, s string) (string, bool) {
 	if !strings.Contains(s, ":") {
-		s = "0.0.0.0:" + s
+		s = net.JoinHostPort(host, s)
 	}
 	if err := checkAddress(s); err != nil {
 		return "", c.fail("write PORT or HOST:PORT", "%v", err)

@@ -17,6 +17,7 @@ func buildNode(f *File, v values) {
 		DataDir:     get[string](v, "datadir"),
 		Firewall:    get[[]FirewallRule](v, "firewallrules"),
 		IdleTimeout: get[time.Duration](v, "maxidleconnectiontimeout"),
+		Unsynced:    !get[bool](v, "syncunits"),
 		Kubernetes: Kubernetes{
 			SupportReconnect: get[string](v, "receptorkubesupportreconnect"),
 			QPS:              get[string](v, "receptorkubeclientsetqps"),
@@ -26,7 +27,11 @@ func buildNode(f *File, v values) {
 	}
 }
 
-func buildLocalOnly(f *File, _ values) { f.LocalOnly = true }
+// buildLocalOnly takes the section itself as its meaning, but for version 2,
+// where it has to say so (spec configuration 7.2).
+func buildLocalOnly(f *File, v values) {
+	f.LocalOnly = v.form != mapForm || get[bool](v, "local")
+}
 
 func buildTrace(f *File, _ values) { f.Trace = true }
 
@@ -165,6 +170,12 @@ func buildWorkCommand(f *File, v values) {
 		Params:             get[string](v, "params"),
 		AllowRuntimeParams: get[bool](v, "allowruntimeparams"),
 		VerifySignature:    get[bool](v, "verifysignature"),
+		SeparateStderr:     get[bool](v, "stderr"),
+		MaxUnits:           get[int](v, "maxunits"),
+		MaxRuntime:         get[time.Duration](v, "maxruntime"),
+		MaxOutput:          get[int64](v, "maxoutput"),
+		KeepFor:            get[time.Duration](v, "keepfor"),
+		KeepCount:          get[int](v, "keepcount"),
 	})
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -127,9 +126,7 @@ func (c *checker) controlServices() {
 		if s.Service == "" && s.Filename == "" && s.TCPListen == "" {
 			c.wrongSection(o, "give at least one of service, filename and tcplisten", "no listeners specified")
 		}
-		if len(s.Filename) > maxSocketPath {
-			c.wrong(o, "filename", "", "%d bytes are too long for the name of a socket: at most %d are possible", len(s.Filename), maxSocketPath)
-		}
+		c.socket(o, s.Filename)
 		c.serverTLS(o, "tls", s.TLS)
 		switch {
 		case s.TCPListen != "":
@@ -146,11 +143,7 @@ func (c *checker) controlServices() {
 // proxies checks tcp-server and tcp-client sections, each for itself.
 func (c *checker) proxies() {
 	for _, s := range c.file.TCPServers {
-		c.notEmpty(s.Origin, "remotenode", s.RemoteNode)
-		c.notEmpty(s.Origin, "remoteservice", s.RemoteService)
-		if len(s.RemoteService) > maxService {
-			c.warn(s.Origin, "remoteservice", "service name %s too long: connections will fail", s.RemoteService)
-		}
+		c.remote(s.Origin, s.RemoteNode, s.RemoteService)
 		c.serverTLS(s.Origin, "tlsserver", s.TLSServer)
 		c.clientTLS(s.Origin, "tlsclient", s.TLSClient)
 	}
@@ -158,39 +151,5 @@ func (c *checker) proxies() {
 		c.notEmpty(s.Origin, "service", s.Service)
 		c.serverTLS(s.Origin, "tlsserver", s.TLSServer)
 		c.clientTLS(s.Origin, "tlsclient", s.TLSClient)
-	}
-}
-
-// work checks the sections of work. A work type without a name cannot be
-// asked for: it is left out.
-func (c *checker) work() {
-	f := c.file
-	types := taken{c: c, by: make(map[string]Origin)}
-	for _, w := range f.WorkCommands {
-		if w.WorkType == "" {
-			c.warn(w.Origin, "worktype", "is empty: the section has no effect")
-			continue
-		}
-		if w.WorkType == "remote" {
-			c.wrong(w.Origin, "worktype", "the name has a meaning of its own", "work type remote already registered")
-		}
-		types.claim(w.Origin, "worktype", w.WorkType, fmt.Sprintf("work type %s already registered", w.WorkType))
-		if w.Command == "" {
-			c.warn(w.Origin, "command", "is empty: units will fail")
-		}
-		if w.VerifySignature && f.WorkVerification == nil {
-			c.wrong(w.Origin, "verifysignature", "add a section work-verification",
-				"VerifySignature for work command '%s' is true, but the work verification public key is not specified", w.WorkType)
-		}
-	}
-	f.WorkCommands = slices.DeleteFunc(f.WorkCommands, func(w WorkCommand) bool { return w.WorkType == "" })
-	if s := f.WorkSigning; s != nil {
-		c.notEmpty(s.Origin, "privatekey", s.PrivateKey)
-		if s.TokenExpiration <= 0 {
-			c.wrong(s.Origin, "tokenexpiration", "", "must be greater than 0")
-		}
-	}
-	if v := f.WorkVerification; v != nil {
-		c.notEmpty(v.Origin, "publickey", v.PublicKey)
 	}
 }

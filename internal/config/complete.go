@@ -29,13 +29,17 @@ func complete(f *File, o Options, r *report) {
 	if f.Log.Origin.Section == "" {
 		f.Log = Log{Level: slog.LevelInfo, Format: LogText}
 	}
-	c.node(o)
+	if !f.ToolsOnly {
+		c.node(o)
+	}
 	c.tlsSections()
 	c.listeners()
 	c.peers()
 	c.controlServices()
 	c.proxies()
+	c.services()
 	c.work()
+	c.certificates()
 	c.addresses()
 }
 

@@ -7,15 +7,20 @@
 // defaults, help and which key takes a bare value. Everything that has to know
 // a section by name is driven by that table.
 //
+// There are three forms: a YAML list of sections (version 1), a map of them in
+// YAML, JSON or TOML (version 2), and options of the command line. They mean
+// the same, by the same table; Args is what all of them are loaded through.
+//
 // A configuration goes through three steps, each with its own files:
 //
-//	read      bytes -> sections with positions, nothing known of their meaning  (yaml.go, scalar.go)
+//	read      bytes -> sections with positions, nothing known of their meaning  (yaml.go, scalar.go, document.go, map.go, toml.go, env.go, args.go)
 //	convert   sections -> typed values by the table, then the structs of File   (convert.go, build.go)
-//	complete  File -> File with the defaults that need the machine, all checks  (complete.go, check.go)
+//	complete  File -> File with the defaults that need the machine, all checks  (complete.go, check*.go, unique.go)
 //
-// Only the first knows a file format: the YAML list of version 1 so far. The
-// command line and the YAML map of version 2 are other ways to make the same
-// list of sections.
+// Only the first knows a file format. A section remembers its form, since a few
+// rules of how values are taken differ (spec configuration 5, 8). The same table
+// makes the help and completion (help.go) and writes a configuration in another
+// form (write.go); Diff compares two of them.
 //
 // All problems of all files are reported together, as Problems, each with its
 // place. What ansible/receptor takes in silence although it cannot be meant is

@@ -1,7 +1,5 @@
 package config
 
-import "strings"
-
 // document makes sections of a file's value.
 func (y *yamlReader) document(root value) []section {
 	switch root.kind {
@@ -17,9 +15,11 @@ func (y *yamlReader) document(root value) []section {
 		return ss
 	case kindDict:
 		p := at(root.place, "the file is a map of sections, not a list")
-		if indexText(root.dict, "version") >= 0 {
-			y.report.problem(p.suggest("configuration version 2 is not supported by this version yet"))
-			return nil
+		for _, e := range root.dict {
+			if e.key.kind == kindText && findSection(e.key.text) == nil && findInMap(e.key.text) != nil {
+				y.report.problem(p.suggest("%q is a section of version 2, which needs the line \"version: 2\" or the option --config-v2", e.key.text))
+				return nil
+			}
 		}
 		y.report.problem(p.suggest(`write each section as an item of a list, as in "- node:"`))
 		return nil
@@ -84,14 +84,4 @@ func severalNames(item value) Problem {
 		return p.suggest("indent %q further to make it a key of %q", second.key.text, first.key.text)
 	}
 	return p
-}
-
-// indexText finds an entry by a text key, in any letter case.
-func indexText(es []entry, key string) int {
-	for i, e := range es {
-		if e.key.kind == kindText && strings.EqualFold(e.key.text, key) {
-			return i
-		}
-	}
-	return -1
 }

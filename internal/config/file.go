@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 )
@@ -22,8 +23,27 @@ type File struct {
 	TLSClients       []TLSClient // unique by Name
 	TCPServers       []TCPServer
 	TCPClients       []TCPClient
+	UDPServers       []UDPServer
+	UDPClients       []UDPClient
+	UnixServers      []UnixServer
+	UnixClients      []UnixClient
+	CommandServices  []CommandService
+	IPRouters        []IPRouter
+	Metrics          []Metrics // one at most
+	WorkKubernetes   []WorkKubernetes
+	WorkPythons      []WorkPython
+	CommandRunners   []CommandRunner
+	CertInits        []CertInit        // to be done before all else, in this order
+	CertRequests     []CertRequest     // after CertInits
+	CertSignings     []CertSigning     // after CertRequests
 	WorkSigning      *WorkSigning      // nil without the section
 	WorkVerification *WorkVerification // nil without the section
+	PrintVersion     bool              // the version is asked for, and nothing else
+
+	// ToolsOnly tells that there are none but certificates to make, or that the
+	// version is to be printed: then no node is meant to run, and Node is not
+	// filled in.
+	ToolsOnly bool
 
 	// Warnings are oddities that do not stop the start, in file order.
 	Warnings Problems
@@ -43,6 +63,7 @@ type Node struct {
 	DataDir     string         // units of work live in DataDir/ID; default /tmp/receptor
 	Firewall    []FirewallRule // tried in order, the first match decides, none accepts
 	IdleTimeout time.Duration  // at least and by default 21 s
+	Unsynced    bool           // accepted work need not survive a power cut; ours
 	Kubernetes  Kubernetes
 }
 
@@ -117,7 +138,8 @@ type ControlService struct {
 	TCPTLS      string      // name of a TLSServer for TCPListen, or empty
 }
 
-// WorkCommand is a section work-command (spec configuration 7.11).
+// WorkCommand is a section work-command (spec configuration 7.11). What follows
+// VerifySignature is ours, unknown to ansible/receptor.
 type WorkCommand struct {
 	Origin             Origin
 	WorkType           string // unique, never "remote", never empty
@@ -125,6 +147,15 @@ type WorkCommand struct {
 	Params             string // split like a shell would, after runtime parameters were added
 	AllowRuntimeParams bool
 	VerifySignature    bool // only with File.WorkVerification
+
+	SeparateStderr bool // the error output is kept apart, unless the submission says otherwise
+
+	// Limits, never negative; zero is none.
+	MaxUnits   int           // commands that run at a time
+	MaxRuntime time.Duration // of one command
+	MaxOutput  int64         // bytes of one unit, error output included
+	KeepFor    time.Duration // how long a unit stays after its end
+	KeepCount  int           // ended units that stay
 }
 
 // TLSServer is a section tls-server (spec configuration 7.7).
@@ -172,6 +203,13 @@ type TCPClient struct {
 	TLSClient string // name of a TLSClient for the TCP side, or empty
 }
 
+// Metrics is section metrics, which is ours: a listener that serves metrics over
+// HTTP.
+type Metrics struct {
+	Origin  Origin
+	Address string // host:port to bind; default 127.0.0.1:7324
+}
+
 // WorkSigning is section work-signing (spec configuration 7.11).
 type WorkSigning struct {
 	Origin          Origin
@@ -183,4 +221,59 @@ type WorkSigning struct {
 type WorkVerification struct {
 	Origin    Origin
 	PublicKey string // PEM file
+}
+
+// UDPServer is a section udp-server: a local port whose datagrams are carried
+// to a service of another node (spec configuration 7.10).
+type UDPServer struct {
+	Origin        Origin
+	Address       string // host:port to bind
+	RemoteNode    string
+	RemoteService string
+}
+
+// UDPClient is a section udp-client: a mesh service whose datagrams are carried
+// to a UDP address (spec configuration 7.10).
+type UDPClient struct {
+	Origin  Origin
+	Service string
+	Address string // host:port
+}
+
+// UnixServer is a section unix-socket-server: a local socket whose connections
+// are carried to a service of another node (spec configuration 7.10).
+type UnixServer struct {
+	Origin        Origin
+	Filename      string
+	Permissions   os.FileMode // default 0600
+	RemoteNode    string
+	RemoteService string
+	TLS           string // name of a TLSClient for the mesh side, or empty
+}
+
+// UnixClient is a section unix-socket-client: a mesh service whose connections
+// are carried to a Unix socket (spec configuration 7.10).
+type UnixClient struct {
+	Origin   Origin
+	Service  string
+	Filename string // dialled per connection
+	TLS      string // name of a TLSServer for the mesh side, or empty
+}
+
+// CommandService is a section command-service: a mesh service that runs a
+// command on a terminal for each connection (spec configuration 7.10).
+type CommandService struct {
+	Origin  Origin
+	Service string
+	Command string // split like a shell would
+	TLS     string // name of a TLSServer, or empty
+}
+
+// IPRouter is a section ip-router (spec configuration 7.10).
+type IPRouter struct {
+	Origin      Origin
+	NetworkName string // of the mesh service too
+	Interface   string // name of the tun device, or empty
+	LocalNet    netip.Prefix
+	Routes      []netip.Prefix
 }

@@ -9,8 +9,8 @@ import (
 
 // Problem is something wrong with a configuration, and where.
 type Problem struct {
-	File       string // as given to Load
-	Line       int    // from 1; 0 is the file as a whole
+	File       string // as given to Load; CommandLine for options
+	Line       int    // from 1; 0 is the file as a whole; on the command line the number of the argument
 	Column     int    // from 1; 0 is unknown
 	Section    string // empty outside of sections
 	Key        string // empty if the section as a whole is meant
@@ -18,16 +18,26 @@ type Problem struct {
 	Suggestion string // what was probably meant or what to do; may be empty
 }
 
+// CommandLine stands for the name of a file in places on the command line.
+const CommandLine = "command line"
+
+// inFile is the place of a line, or of an argument, for people.
+func inFile(file string, line int) string {
+	switch {
+	case line == 0:
+		return file
+	case file == CommandLine:
+		return file + ", argument " + strconv.Itoa(line)
+	}
+	return file + ":" + strconv.Itoa(line)
+}
+
 // String is one line, `file:line: section "s", key "k": text (suggestion)`,
 // without the parts that are not known.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
-		b.WriteString(p.File)
-		if p.Line > 0 {
-			b.WriteString(":" + strconv.Itoa(p.Line))
-		}
-		b.WriteString(": ")
+		b.WriteString(inFile(p.File, p.Line) + ": ")
 	}
 	if p.Section != "" {
 		fmt.Fprintf(&b, "section %q", p.Section)
@@ -68,13 +78,17 @@ type Origin struct {
 	failed map[string]bool  // keys with a problem already; further ones would only follow from it
 }
 
-// String is `file:line`, or empty for a section that was in no file.
+// String is `file:line` or `command line, argument n`, or empty for a section that was in no file.
 func (o Origin) String() string {
 	if o.File == "" {
 		return ""
 	}
-	return o.File + ":" + strconv.Itoa(o.Line)
+	return inFile(o.File, o.Line)
 }
+
+// Problem makes a problem with a key of the section, or with all of it if key
+// is empty, for those who find out later.
+func (o Origin) Problem(key, text string) Problem { return atKey(o, key, "%s", text) }
 
 // given tells whether a key stands in the section.
 func (o Origin) given(key string) bool {

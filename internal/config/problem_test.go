@@ -11,11 +11,16 @@ import (
 )
 
 // TestProblemTexts runs the cases of testdata/problems: each archive has the
-// files of one configuration, then what is said about it (`error`, or
+// files of one configuration, in args the arguments that come after them, one
+// in a line, then what is said about it (`error`, or
 // `warnings` if it is good). With UPDATE=1 the answers are written.
 func TestProblemTexts(t *testing.T) {
-	cases, err := filepath.Glob("testdata/problems/*.txtar")
-	if err != nil || len(cases) < 12 {
+	testdata, err := filepath.Abs("testdata/problems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := filepath.Glob(filepath.Join(testdata, "*.txtar"))
+	if err != nil || len(cases) < 18 {
 		t.Fatalf("%d cases, %v", len(cases), err)
 	}
 	for _, file := range cases {
@@ -29,25 +34,29 @@ func TestProblemTexts(t *testing.T) {
 				t.Fatalf("the last file is %s", last.Name)
 			}
 			dir := t.TempDir()
-			var files []string
+			t.Chdir(dir)
+			var args []string
 			for _, f := range a.Files[:len(a.Files)-1] {
-				name := filepath.Join(dir, f.Name)
-				if err := os.WriteFile(name, f.Data, 0o600); err != nil {
+				if f.Name == "args" {
+					args = append(args, strings.Split(strings.TrimSuffix(string(f.Data), "\n"), "\n")...)
+					continue
+				}
+				if err := os.WriteFile(f.Name, f.Data, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				files = append(files, name)
+				args = append(args, "--config", f.Name)
 			}
-			f, err := Load(testOptions, files...)
+			f, err := loadArgs(args, map[string]string{"LOG-LEVEL.LEVEL": "verbose"})
 			got, kind := "", "warnings"
 			if err != nil {
 				got, kind = err.Error(), "error"
 			} else {
 				got = f.Warnings.Error()
 			}
-			got = strings.ReplaceAll(got, dir+string(filepath.Separator), "") + "\n"
+			got += "\n"
 			if os.Getenv("UPDATE") != "" {
 				last.Name, last.Data = kind, []byte(got)
-				if err := os.WriteFile(file, txtar.Format(a), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(testdata, filepath.Base(file)), txtar.Format(a), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -136,7 +145,7 @@ func TestNodeIDs(t *testing.T) {
 }
 
 func TestSuggestions(t *testing.T) {
-	names := sectionNames()
+	names := sectionNames(listForm)
 	for written, want := range map[string]string{
 		"tcp-listner": "tcp-listener", "tcplistener": "tcp-listener", "--node": "node", "nodes": "node", "work-comand": "work-command",
 		"tls": "tls-server", "nonsense": "", "": "", "-": "", "x": "", "ws-peers": "ws-peer", strings.Repeat("node", 100): "",

@@ -12,6 +12,13 @@ func (c *conversion) asRules(v value) ([]FirewallRule, bool) {
 	if v.kind == kindNull {
 		return nil, true
 	}
+	v, ok := c.fromJSON(v, "[", "a list of rules")
+	if !ok {
+		return nil, false
+	}
+	if c.form == mapForm && v.kind == kindDict { // one is enough
+		v = value{kind: kindList, place: v.place, list: []value{v}}
+	}
 	if v.kind != kindList {
 		return nil, c.mustBe("a list of rules", v)
 	}

@@ -33,6 +33,16 @@ func plain(s string) value {
 	return value{kind: kindText, text: s}
 }
 
+// plainV2 gives the value of an unquoted scalar in a file of version 2, where y,
+// no and off are texts.
+func plainV2(s string) value {
+	v := plain(s)
+	if v.kind == kindBool && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
+		return value{kind: kindText, text: s}
+	}
+	return v
+}
+
 var decimal = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
 // number reads an unquoted scalar as an integer or a float.

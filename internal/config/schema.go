@@ -6,14 +6,30 @@ import "strings"
 // sections.go. Reading, checking, suggestions, the command line and its help
 // all go by it.
 type sectionSpec struct {
-	name   string
-	help   string
-	single bool      // may be there once
-	keys   []keySpec // in the order of the help
-	// build adds the section to f; nil if the section is known, but not
-	// supported yet.
-	build func(f *File, v values)
+	name      string
+	group     string // its title in the help; one of the groups
+	help      string
+	single    bool      // may be there once
+	exclusive bool      // must be alone: the program does this one thing and ends
+	hidden    bool      // not for people: not in the help, but completed
+	mapName   string    // in version 2, if it is not the name, or the name and an s where it is a list
+	mapOne    bool      // in version 2 it is a map, not a list of maps; so are singles
+	ours      bool      // an extension: ansible/receptor refuses the section
+	noMap     bool      // there is no such section in version 2
+	keys      []keySpec // in the order of the help
+	build     func(f *File, v values)
 }
+
+// The groups of the help, in its order. Sections outside of them come first.
+const (
+	tlsGroup     = "TLS settings"
+	linkGroup    = "Links to other nodes"
+	serviceGroup = "Services on the mesh"
+	workGroup    = "Work"
+	certGroup    = "Certificates"
+)
+
+var groups = []string{"", tlsGroup, linkGroup, serviceGroup, workGroup, certGroup}
 
 // keySpec is what is known of a key.
 type keySpec struct {
@@ -22,6 +38,7 @@ type keySpec struct {
 	required bool
 	bare     bool   // takes the value of a section that is given without a key
 	def      string // default, written as on the command line; empty is the zero value
+	ours     bool   // an extension: ansible/receptor refuses the key
 	help     string // includes unit and bounds
 }
 
@@ -54,6 +71,34 @@ func (s *sectionSpec) keyNames() []string {
 	return names
 }
 
+// inMap is the name of the section in version 2 and whether it is a list there
+// (spec configuration 8). The name is empty if there is none.
+func (s *sectionSpec) inMap() (name string, list bool) {
+	switch {
+	case s.noMap:
+		return "", false
+	case s.mapOne || s.single:
+		return s.name, false
+	case s.mapName != "":
+		return s.mapName, true
+	}
+	return s.name + "s", true
+}
+
+// findInMap finds a section by its name in version 2, in any letter case, or
+// nil.
+func findInMap(name string) *sectionSpec {
+	if strings.EqualFold(name, "ip-routers") { // what the manual of ansible/receptor calls them
+		name = "iprouters"
+	}
+	for i := range sections {
+		if n, _ := sections[i].inMap(); n != "" && strings.EqualFold(n, name) {
+			return &sections[i]
+		}
+	}
+	return nil
+}
+
 // findSection finds a section by its exact name, or nil.
 func findSection(name string) *sectionSpec {
 	for i := range sections {
@@ -64,11 +109,17 @@ func findSection(name string) *sectionSpec {
 	return nil
 }
 
-// sectionNames are the names of all sections, for suggestions.
-func sectionNames() []string {
-	names := make([]string, len(sections))
-	for i, s := range sections {
-		names[i] = s.name
+// sectionNames are the names of all sections in a form, for suggestions.
+func sectionNames(f form) []string {
+	var names []string
+	for i := range sections {
+		name := sections[i].name
+		if f == mapForm {
+			name, _ = sections[i].inMap()
+		}
+		if name != "" && !sections[i].hidden {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,9 +38,6 @@ func TestSchema(t *testing.T) {
 			t.Errorf("section %s is missing", a.Action)
 			continue
 		}
-		if s.build == nil {
-			continue
-		}
 		for _, k := range a.Keys {
 			got := s.key(k.Key)
 			switch {
@@ -47,23 +45,20 @@ func TestSchema(t *testing.T) {
 				t.Errorf("%s: key %s is missing", a.Action, k.Key)
 			case got.required != k.Required:
 				t.Errorf("%s: key %s is required: %v", a.Action, k.Key, got.required)
-			case k.Default != nil && *k.Default != got.def:
+			case k.Default != nil && !strings.EqualFold(*k.Default, got.def):
 				t.Errorf("%s: key %s has default %q, want %q", a.Action, k.Key, got.def, *k.Default)
 			case got.typ.name != k.Type && k.Key != "firewallrules":
 				t.Errorf("%s: key %s is %s, want %s", a.Action, k.Key, got.typ.name, k.Type)
 			}
 		}
 		for _, k := range s.keys {
-			if a.Action == "log-level" && k.name == "format" {
-				continue // ours
-			}
-			if !strings.Contains(string(mustJSON(t, a.Keys)), `"`+k.name+`"`) {
-				t.Errorf("%s: key %s is unknown to ansible/receptor", a.Action, k.name)
+			if known := strings.Contains(string(mustJSON(t, a.Keys)), `"`+k.name+`"`); known == k.ours {
+				t.Errorf("%s: key %s is known to ansible/receptor: %v", a.Action, k.name, known)
 			}
 		}
 	}
 	for _, s := range sections {
-		if !known[s.name] {
+		if known[s.name] == s.ours && !s.hidden {
 			t.Errorf("section %s is unknown to ansible/receptor", s.name)
 		}
 	}
@@ -100,8 +95,10 @@ func TestSchemaIsSound(t *testing.T) {
 		if bare > 1 {
 			t.Errorf("section %s: %d bare keys", s.name, bare)
 		}
-		if s.build != nil { // panics if a default or a key in build is wrong
-			s.build(&File{}, convertSection(s, section{name: s.name}, &report{}))
+		// Panics if a default or a key in build is wrong.
+		s.build(&File{}, convertSection(s, &section{name: s.name}, &report{}))
+		if !slices.Contains(groups, s.group) {
+			t.Errorf("section %s is in group %q, which the help has not", s.name, s.group)
 		}
 	}
 }
@@ -111,7 +108,7 @@ func TestBareValues(t *testing.T) {
 	want := map[string]string{
 		"node": "id", "log-level": "level", "work-signing": "privatekey", "work-verification": "publickey",
 		"tcp-listener": "port", "udp-listener": "port", "ws-listener": "port",
-		"tcp-peer": "address", "udp-peer": "address", "ws-peer": "address",
+		"metrics": "address", "tcp-peer": "address", "udp-peer": "address", "ws-peer": "address",
 	}
 	for i := range sections {
 		s := &sections[i]
@@ -127,9 +124,9 @@ func TestBareValues(t *testing.T) {
 
 // TestSingletons are those of spec configuration 7.
 func TestSingletons(t *testing.T) {
-	want := map[string]bool{"node": true, "local-only": true, "log-level": true, "work-signing": true, "work-verification": true}
+	want := map[string]bool{"node": true, "local-only": true, "log-level": true, "metrics": true, "work-signing": true, "work-verification": true}
 	for _, s := range sections {
-		if s.build != nil && s.single != want[s.name] {
+		if s.single != want[s.name] {
 			t.Errorf("section %s may be there once: %v", s.name, s.single)
 		}
 	}

@@ -15,6 +15,7 @@ var sections = []sectionSpec{
 			{name: "receptorkubeclientsetqps", typ: textType, help: "Requests per second to the Kubernetes API"},
 			{name: "receptorkubeclientsetburst", typ: textType, help: "Burst of requests to the Kubernetes API"},
 			{name: "receptorkubeclientsetratelimiter", typ: textType, help: "Rate limiter towards the Kubernetes API: never, always or tokenbucket"},
+			{name: "syncunits", typ: boolType, def: "true", ours: true, help: "Accepted work survives a power cut; false is faster"},
 		},
 	},
 	{
@@ -22,16 +23,16 @@ var sections = []sectionSpec{
 		help: "Run without any link to other nodes.",
 		keys: []keySpec{{name: "local", typ: boolType, help: "Needed in version 2 files, ignored elsewhere"}},
 	},
-	{name: "version", single: true, help: "Print the version."},
+	{name: "version", exclusive: true, noMap: true, build: buildVersion, help: "Print the version and end."},
 	{
 		name: "log-level", single: true, build: buildLog,
 		help: "What is logged. Without it the level is info.",
 		keys: []keySpec{
 			{name: "level", typ: levelType, bare: true, def: "error", help: "error, warning, info or debug"},
-			{name: "format", typ: formatType, def: LogText, help: "text or json"},
+			{name: "format", typ: formatType, def: LogText, ours: true, help: "text or json"},
 		},
 	},
-	{name: "trace", build: buildTrace, help: "Accepted for compatibility, has no effect."},
+	{name: "trace", mapOne: true, build: buildTrace, help: "Accepted for compatibility, has no effect."},
 	{
 		name: "control-service", build: buildControlService,
 		help: "Offer the control protocol on the mesh, a Unix socket or a TCP port.",
@@ -45,7 +46,14 @@ var sections = []sectionSpec{
 		},
 	},
 	{
-		name: "tls-server", build: buildTLSServer,
+		name: "metrics", single: true, ours: true, build: buildMetrics,
+		help: "Serve metrics and the state of health over HTTP, to everyone who can connect.",
+		keys: []keySpec{
+			{name: "address", typ: localListenType, bare: true, ours: true, def: "127.0.0.1:7324", help: "PORT, on 127.0.0.1, or HOST:PORT to listen on"},
+		},
+	},
+	{
+		name: "tls-server", group: tlsGroup, build: buildTLSServer,
 		help: "TLS settings for what listens, to be referred to by name.",
 		keys: []keySpec{
 			{name: "name", typ: textType, required: true, help: "Name of these settings"},
@@ -59,7 +67,7 @@ var sections = []sectionSpec{
 		},
 	},
 	{
-		name: "tls-client", build: buildTLSClient,
+		name: "tls-client", group: tlsGroup, build: buildTLSClient,
 		help: "TLS settings for what dials, to be referred to by name.",
 		keys: []keySpec{
 			{name: "name", typ: textType, required: true, help: "Name of these settings"},
@@ -73,23 +81,23 @@ var sections = []sectionSpec{
 		},
 	},
 	{
-		name: "tcp-listener", build: buildListener(TCP), help: "Accept links over TCP.",
+		name: "tcp-listener", group: linkGroup, build: buildListener(TCP), help: "Accept links over TCP.",
 		keys: []keySpec{bindaddrKey, portKey, serverTLSKey, costKey, nodecostKey, allowedpeersKey},
 	},
 	{
-		name: "tcp-peer", build: buildPeer(TCP), help: "Dial a link over TCP.",
+		name: "tcp-peer", group: linkGroup, build: buildPeer(TCP), help: "Dial a link over TCP.",
 		keys: []keySpec{addressKey, redialKey, clientTLSKey, costKey, allowedpeersKey},
 	},
 	{
-		name: "udp-listener", build: buildListener(UDP), help: "Accept links over UDP.",
+		name: "udp-listener", group: linkGroup, build: buildListener(UDP), help: "Accept links over UDP.",
 		keys: []keySpec{bindaddrKey, portKey, costKey, nodecostKey, allowedpeersKey},
 	},
 	{
-		name: "udp-peer", build: buildPeer(UDP), help: "Dial a link over UDP.",
+		name: "udp-peer", group: linkGroup, build: buildPeer(UDP), help: "Dial a link over UDP.",
 		keys: []keySpec{addressKey, redialKey, costKey, allowedpeersKey},
 	},
 	{
-		name: "ws-listener", build: buildListener(WebSocket), help: "Accept links over WebSocket.",
+		name: "ws-listener", group: linkGroup, build: buildListener(WebSocket), help: "Accept links over WebSocket.",
 		keys: []keySpec{
 			bindaddrKey, portKey,
 			{name: "path", typ: textType, def: "/", help: "HTTP path; / accepts every path"},
@@ -97,7 +105,7 @@ var sections = []sectionSpec{
 		},
 	},
 	{
-		name: "ws-peer", build: buildPeer(WebSocket), help: "Dial a link over WebSocket.",
+		name: "ws-peer", group: linkGroup, build: buildPeer(WebSocket), help: "Dial a link over WebSocket.",
 		keys: []keySpec{
 			{name: "address", typ: urlType, required: true, bare: true, help: "URL: ws://HOST:PORT/PATH or wss://"},
 			redialKey,
@@ -105,60 +113,181 @@ var sections = []sectionSpec{
 			clientTLSKey, costKey, allowedpeersKey,
 		},
 	},
-	{name: "command-service", help: "Run a command on a terminal for each connection to a mesh service."},
-	{name: "ip-router", help: "Route IP packets over the mesh."},
 	{
-		name: "tcp-server", build: buildTCPServer,
+		name: "command-service", group: serviceGroup, build: buildCommandService,
+		help: "Run a command on a terminal for each connection to a mesh service.",
+		keys: []keySpec{
+			serviceKey,
+			{name: "command", typ: textType, required: true, help: "Program and arguments, split like a shell would"},
+			serverTLSKey,
+		},
+	},
+	{
+		name: "ip-router", group: serviceGroup, mapName: "iprouters", build: buildIPRouter,
+		help: "Route IP packets over the mesh.",
+		keys: []keySpec{
+			{name: "networkname", typ: textType, required: true, help: "Name of the network and of the mesh service, at most 8 bytes"},
+			{name: "interface", typ: textType, help: "Name of the tun device"},
+			{name: "localnet", typ: subnetType, required: true, help: "Local network, IPv4 with /30"},
+			{name: "routes", typ: routesType, help: "Networks to announce, as in 10.1.0.0/16,10.2.0.0/16, without blanks"},
+		},
+	},
+	{
+		name: "tcp-server", group: serviceGroup, build: buildTCPServer,
 		help: "Listen on a TCP port and carry connections to a service of another node.",
 		keys: []keySpec{
-			{name: "port", typ: portType, required: true, help: "TCP port, 0 to 65535; 0 lets the system pick"},
-			bindaddrKey,
-			{name: "remotenode", typ: textType, required: true, help: "Node to carry connections to"},
-			{name: "remoteservice", typ: textType, required: true, help: "Service of that node"},
+			servedPortKey, bindaddrKey, remotenodeKey, remoteserviceKey,
 			{name: "tlsserver", typ: textType, help: "Name of a tls-server for the TCP port"},
 			{name: "tlsclient", typ: textType, help: "Name of a tls-client for the mesh side"},
 		},
 	},
 	{
-		name: "tcp-client", build: buildTCPClient,
+		name: "tcp-client", group: serviceGroup, build: buildTCPClient,
 		help: "Offer a mesh service and carry its connections to a TCP address.",
 		keys: []keySpec{
-			{name: "service", typ: textType, required: true, help: "Mesh service name, at most 8 bytes"},
+			serviceKey,
 			{name: "address", typ: addressType, required: true, help: "HOST:PORT to connect to"},
 			{name: "tlsserver", typ: textType, help: "Name of a tls-server for the mesh side"},
 			{name: "tlsclient", typ: textType, help: "Name of a tls-client for the TCP side"},
 		},
 	},
-	{name: "udp-server", help: "Carry datagrams from a UDP port to a service of another node."},
-	{name: "udp-client", help: "Offer a mesh service that carries datagrams to a UDP address."},
-	{name: "unix-socket-server", help: "Carry connections from a Unix socket to a service of another node."},
-	{name: "unix-socket-client", help: "Offer a mesh service that carries connections to a Unix socket."},
 	{
-		name: "work-signing", single: true, build: buildWorkSigning, help: "Sign work submitted to other nodes.",
+		name: "udp-server", group: serviceGroup, build: buildUDPServer,
+		help: "Listen on a UDP port and carry datagrams to a service of another node.",
+		keys: []keySpec{servedPortKey, bindaddrKey, remotenodeKey, remoteserviceKey},
+	},
+	{
+		name: "udp-client", group: serviceGroup, build: buildUDPClient,
+		help: "Offer a mesh service and carry its datagrams to a UDP address.",
+		keys: []keySpec{
+			serviceKey,
+			{name: "address", typ: addressType, required: true, help: "HOST:PORT to send to"},
+		},
+	},
+	{
+		name: "unix-socket-server", group: serviceGroup, build: buildUnixServer,
+		help: "Listen on a Unix socket and carry connections to a service of another node.",
+		keys: []keySpec{
+			{name: "filename", typ: textType, required: true, help: "Unix socket"},
+			{name: "permissions", typ: modeType, def: "0600", help: "Mode of the Unix socket, octal with a leading 0"},
+			remotenodeKey, remoteserviceKey, clientTLSKey,
+		},
+	},
+	{
+		name: "unix-socket-client", group: serviceGroup, build: buildUnixClient,
+		help: "Offer a mesh service and carry its connections to a Unix socket.",
+		keys: []keySpec{
+			serviceKey,
+			{name: "filename", typ: textType, required: true, help: "Unix socket to connect to"},
+			serverTLSKey,
+		},
+	},
+	{
+		name: "work-signing", group: workGroup, single: true, build: buildWorkSigning, help: "Sign work submitted to other nodes.",
 		keys: []keySpec{
 			{name: "privatekey", typ: textType, bare: true, help: "RSA private key, PEM file"},
 			{name: "tokenexpiration", typ: durationType, def: "5m", help: "Lifetime of a signature, as in 1h30m"},
 		},
 	},
 	{
-		name: "work-verification", single: true, build: buildWorkVerification, help: "Verify the signatures of work.",
+		name: "work-verification", group: workGroup, single: true, build: buildWorkVerification, help: "Verify the signatures of work.",
 		keys: []keySpec{{name: "publickey", typ: textType, bare: true, help: "RSA public key, PEM file"}},
 	},
 	{
-		name: "work-command", build: buildWorkCommand, help: "Offer to run a command as work.",
+		name: "work-command", group: workGroup, build: buildWorkCommand, help: "Offer to run a command as work.",
 		keys: []keySpec{
 			{name: "worktype", typ: textType, required: true, help: "Name of this type of work, unique on the node"},
 			{name: "command", typ: textType, required: true, help: "Program to run"},
 			{name: "params", typ: textType, help: "Arguments, split like a shell would"},
 			{name: "allowruntimeparams", typ: boolType, def: "false", help: "Submitters may add arguments"},
 			{name: "verifysignature", typ: boolType, def: "false", help: "Demand a signature; needs work-verification"},
+			{name: "stderr", typ: stderrType, def: "mixed", ours: true, help: "Error output: mixed into the output, or separate; submitters may choose"},
+			{name: "maxunits", typ: countType, ours: true, help: "Commands that run at a time, further units wait; 0 for no limit"},
+			{name: "maxruntime", typ: spanType, ours: true, help: "Time that a command may run, as in 90m or 2d; 0 for no limit"},
+			{name: "maxoutput", typ: sizeType, ours: true, help: "Output of a unit in bytes, or with K, M, G, KiB, MiB, GiB; 0 for no limit"},
+			{name: "keepfor", typ: spanType, ours: true, help: "Release units so long after their end, as in 12h or 7d; 0 keeps them"},
+			{name: "keepcount", typ: countType, ours: true, help: "Keep so many ended units, the newest; 0 keeps all"},
 		},
 	},
-	{name: "work-kubernetes", help: "Offer to run pods as work."},
-	{name: "work-python", help: "Offer to run a Python plugin as work."},
-	{name: "cert-init", single: true, help: "Make a certificate authority."},
-	{name: "cert-makereq", single: true, help: "Make a certificate request."},
-	{name: "cert-signreq", single: true, help: "Sign a certificate request."},
+	{
+		name: "work-kubernetes", group: workGroup, mapName: "work-kubernetes", build: buildWorkKubernetes,
+		help: "Offer to run pods as work.",
+		keys: []keySpec{
+			{name: "worktype", typ: textType, required: true, help: "Name of this type of work, unique on the node"},
+			{name: "namespace", typ: textType, help: "Namespace of the pods; needed unless authmethod is kubeconfig or allowruntimeauth is set"},
+			{name: "image", typ: textType, help: "Container image"},
+			{name: "command", typ: textType, help: "Command to run in the container"},
+			{name: "params", typ: textType, help: "Arguments of the command"},
+			{name: "authmethod", typ: authType, def: AuthInCluster, help: "kubeconfig, incluster or runtime"},
+			{name: "kubeconfig", typ: textType, help: "Kubeconfig file, for authmethod kubeconfig"},
+			{name: "pod", typ: textType, help: "Pod definition file, in place of image, command and params"},
+			{name: "allowruntimeauth", typ: boolType, def: "false", help: "Submitters may bring a kubeconfig and a namespace"},
+			{name: "allowruntimecommand", typ: boolType, def: "false", help: "Submitters may name image and command"},
+			{name: "allowruntimeparams", typ: boolType, def: "false", help: "Submitters may add arguments"},
+			{name: "allowruntimepod", typ: boolType, def: "false", help: "Submitters may bring a pod definition"},
+			{name: "deletepodonrestart", typ: boolType, def: "true", help: "Delete the pods of units that are resumed after a restart"},
+			{name: "streammethod", typ: streamType, def: StreamLogger, help: "How output is read: logger or tcp"},
+			{name: "verifysignature", typ: boolType, def: "false", help: "Demand a signature; needs work-verification"},
+		},
+	},
+	{
+		name: "work-python", group: workGroup, build: buildWorkPython,
+		help: "Offer to run a Python plugin as work.",
+		keys: []keySpec{
+			{name: "worktype", typ: textType, required: true, help: "Name of this type of work, unique on the node"},
+			{name: "plugin", typ: textType, required: true, help: "Python module"},
+			{name: "function", typ: textType, required: true, help: "Function of the module"},
+			{name: "config", typ: dictType, help: "Settings of the plugin"},
+		},
+	},
+	{
+		name: "command-runner", group: workGroup, hidden: true, noMap: true, build: buildCommandRunner,
+		help: "Run one command as a unit; ansible/receptor starts itself so.",
+		keys: []keySpec{
+			{name: "command", typ: textType, required: true, help: "Program"},
+			{name: "params", typ: textType, required: true, help: "Arguments"},
+			{name: "unitdir", typ: textType, required: true, help: "Directory of the unit"},
+		},
+	},
+	{
+		name: "cert-init", group: certGroup, exclusive: true, mapOne: true, build: buildCertInit,
+		help: "Make a certificate authority and end.",
+		keys: []keySpec{
+			{name: "commonname", typ: textType, required: true, help: "Name of the authority"},
+			{name: "bits", typ: bitsType, required: true, help: "Size of the RSA key in bits; 0 is 2048"},
+			notbeforeKey,
+			{name: "notafter", typ: timeType, help: "End of the validity, as in 2036-01-02T15:04:05Z (default: in 10 years)"},
+			outcertKey,
+			{name: "outkey", typ: textType, required: true, help: "File to write the private key to"},
+		},
+	},
+	{
+		name: "cert-makereq", group: certGroup, exclusive: true, build: buildCertRequest,
+		help: "Make a certificate request and end.",
+		keys: []keySpec{
+			{name: "commonname", typ: textType, required: true, help: "Name in the request; not used for verification"},
+			{name: "bits", typ: bitsType, help: "Size of the new RSA key in bits; needed with outkey"},
+			{name: "dnsname", typ: textsType, help: "DNS names"},
+			{name: "ipaddress", typ: textsType, help: "IP addresses"},
+			{name: "nodeid", typ: textsType, help: "Node IDs, at most 112 bytes each"},
+			{name: "outreq", typ: textType, required: true, help: "File to write the request to"},
+			{name: "inkey", typ: textType, help: "RSA key to use, PEM file"},
+			{name: "outkey", typ: textType, help: "File to write a new key to"},
+		},
+	},
+	{
+		name: "cert-signreq", group: certGroup, exclusive: true, build: buildCertSigning,
+		help: "Sign a certificate request and end.",
+		keys: []keySpec{
+			{name: "req", typ: textType, required: true, help: "Request, PEM file"},
+			{name: "cacert", typ: textType, required: true, help: "Certificate of the authority, PEM file"},
+			{name: "cakey", typ: textType, required: true, help: "Private key of the authority, PEM file"},
+			notbeforeKey,
+			{name: "notafter", typ: timeType, help: "End of the validity, as in 2036-01-02T15:04:05Z (default: in a year)"},
+			outcertKey,
+			{name: "verify", typ: boolType, def: "false", help: "The request is known to be good: do not ask"},
+		},
+	},
 }
 
 // Keys that several sections have.
@@ -172,4 +301,12 @@ var (
 	costKey         = keySpec{name: "cost", typ: floatType, def: "1.0", help: "Cost of links, greater than 0; both ends must agree"}
 	nodecostKey     = keySpec{name: "nodecost", typ: costsType, help: "Cost of the link to single nodes, each greater than 0"}
 	allowedpeersKey = keySpec{name: "allowedpeers", typ: textsType, help: "Nodes that may link (default: all; an empty list: none)"}
+
+	servedPortKey    = keySpec{name: "port", typ: portType, required: true, help: "Local port, 0 to 65535; 0 lets the system pick"}
+	remotenodeKey    = keySpec{name: "remotenode", typ: textType, required: true, help: "Node to carry to"}
+	remoteserviceKey = keySpec{name: "remoteservice", typ: textType, required: true, help: "Service of that node, at most 8 bytes"}
+	serviceKey       = keySpec{name: "service", typ: textType, required: true, help: "Mesh service name, at most 8 bytes"}
+
+	notbeforeKey = keySpec{name: "notbefore", typ: timeType, help: "Begin of the validity, as in 2026-01-02T15:04:05Z (default: now)"}
+	outcertKey   = keySpec{name: "outcert", typ: textType, required: true, help: "File to write the certificate to"}
 )

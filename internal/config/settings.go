@@ -14,7 +14,7 @@ import (
 var (
 	modeType     = &keyType{"int", func(c *conversion, v value) (any, bool) { return c.asMode(v) }}
 	durationType = &keyType{"string", convertDuration}
-	pinsType     = &keyType{"[]string (may be repeated)", func(c *conversion, v value) (any, bool) { return c.asPins(v) }}
+	pinsType     = &keyType{textsName, func(c *conversion, v value) (any, bool) { return c.asPins(v) }}
 	levelType    = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asLevel(v) }}
 	formatType   = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asFormat(v) }}
 	rulesType    = &keyType{"list of firewall rules", func(c *conversion, v value) (any, bool) { return c.asRules(v) }}

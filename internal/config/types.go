@@ -10,7 +10,8 @@ import (
 
 // keyType is a type of key: how its value is made of what was read. convert
 // reports what is wrong and gives false; it gives nil and true for "as if the
-// key were not there". All rules are those of spec configuration 5.
+// key were not there". All rules are those of spec configuration 5 and, for
+// version 2, 8.
 type keyType struct {
 	name    string // as in the help
 	convert func(c *conversion, v value) (any, bool)
@@ -21,9 +22,13 @@ var (
 	textType  = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asText(v) }}
 	floatType = &keyType{"float64", func(c *conversion, v value) (any, bool) { return c.asFloat(v) }}
 	boolType  = &keyType{"bool", func(c *conversion, v value) (any, bool) { return c.asBool(v) }}
-	textsType = &keyType{"[]string (may be repeated)", func(c *conversion, v value) (any, bool) { return c.asTexts(v) }}
+	textsType = &keyType{textsName, func(c *conversion, v value) (any, bool) { return c.asTexts(v) }}
 	costsType = &keyType{"JSON dict of string to float64", func(c *conversion, v value) (any, bool) { return c.asCosts(v) }}
 )
+
+// textsName is the name of types that are lists of texts: on the command line
+// such a key may be given more than once.
+const textsName = "[]string (may be repeated)"
 
 // mustBe reports a value of the wrong kind.
 func (c *conversion) mustBe(what string, v value) bool {
@@ -43,9 +48,19 @@ func (c *conversion) asText(v value) (string, bool) {
 	case kindInt:
 		s = strconv.FormatInt(v.int, 10)
 	case kindFloat:
-		s = strconv.FormatFloat(v.float, 'f', 6, 64)
+		if c.form == mapForm {
+			s = strconv.FormatFloat(v.float, 'f', -1, 64)
+		} else {
+			s = strconv.FormatFloat(v.float, 'f', 6, 64)
+		}
 	case kindBool:
 		s = strconv.FormatBool(v.bool)
+		if c.form == mapForm {
+			s = "0"
+			if v.bool {
+				s = "1"
+			}
+		}
 	case kindHuge:
 		return "", c.fail(fmt.Sprintf("put it in quotes: %q", v.text), "number too large")
 	default:
@@ -99,8 +114,10 @@ func (c *conversion) asFloat(v value) (float64, bool) {
 	return 0, c.mustBe("a number", v)
 }
 
-// asBool takes booleans and certain texts, by letter case too.
+// asBool takes booleans and certain texts, by letter case too, and in version 2
+// the numbers 0 and 1.
 func (c *conversion) asBool(v value) (bool, bool) {
+	const hint = "write true or false"
 	switch v.kind {
 	case kindBool:
 		return v.bool, true
@@ -111,9 +128,12 @@ func (c *conversion) asBool(v value) (bool, bool) {
 		case "0", "f", "F", "N", "false", "FALSE", "False", "no", "No", "NO":
 			return false, true
 		}
-		return false, c.fail("write true or false", "%q is not a boolean", v.text)
+		return false, c.fail(hint, "%q is not a boolean", v.text)
 	case kindInt:
-		return false, c.fail("write true or false", "must be a boolean, not %s", v.describe())
+		if c.form == mapForm && (v.int == 0 || v.int == 1) {
+			return v.int == 1, true
+		}
+		return false, c.fail(hint, "must be a boolean, not %s", v.describe())
 	}
 	return false, c.mustBe("a boolean", v)
 }
@@ -126,27 +146,58 @@ func (c *conversion) asTexts(v value) ([]string, bool) {
 	case kindNull:
 		c.warn("has no value, which is an empty list")
 		return list, true
+	case kindInt, kindBool, kindFloat:
+		if c.form != mapForm {
+			break
+		}
+		s, ok := c.asText(v)
+		return append(list, s), ok
 	case kindText:
-		if !strings.HasPrefix(v.text, "[") {
-			if strings.Contains(v.text, ",") {
-				c.warn("%q is one entry: a text is not split at commas", v.text)
-			}
-			return []string{v.text}, true
-		}
-		if err := json.Unmarshal([]byte(v.text), &list); err != nil {
-			return nil, c.fail("", "not a JSON list of texts: %v", err)
-		}
-		return list, true
+		return c.splitText(v.text)
 	case kindList:
 		for _, e := range v.list {
-			if e.kind != kindText {
-				return nil, c.fail(quoteHint(e), "must be a list of texts, but has %s in it", e.describe())
+			switch {
+			case e.kind == kindText && c.form == argsForm:
+				more, ok := c.splitText(e.text)
+				if !ok {
+					return nil, false
+				}
+				list = append(list, more...)
+				continue
+			case e.kind == kindText:
+				list = append(list, e.text)
+				continue
+			case c.form == mapForm && (e.kind == kindInt || e.kind == kindFloat || e.kind == kindBool):
+				s, _ := c.asText(e)
+				list = append(list, s)
+				continue
 			}
-			list = append(list, e.text)
+			return nil, c.fail(quoteHint(e), "must be a list of texts, but has %s in it", e.describe())
 		}
 		return list, true
 	}
 	return nil, c.mustBe("a list of texts", v)
+}
+
+// splitText makes a list of one text: JSON, or one entry, or in version 2
+// entries with commas between them.
+func (c *conversion) splitText(s string) ([]string, bool) {
+	list := []string{}
+	switch {
+	case c.form == mapForm && s == "":
+		return list, true
+	case c.form == mapForm:
+		return strings.Split(s, ","), true
+	case !strings.HasPrefix(s, "["):
+		if strings.Contains(s, ",") {
+			c.warn("%q is one entry: a text is not split at commas", s)
+		}
+		return append(list, s), true
+	}
+	if err := json.Unmarshal([]byte(s), &list); err != nil {
+		return nil, c.fail("", "not a JSON list of texts: %v", err)
+	}
+	return list, true
 }
 
 // asCosts takes a map of numbers by node, or such a map in JSON as text.
@@ -168,8 +219,17 @@ func (c *conversion) asCosts(v value) (map[string]float64, bool) {
 			if e.key.kind != kindText {
 				return nil, c.fail(quoteHint(e.key), "must be a map of node IDs to numbers, but has %s as a node ID", e.key.describe())
 			}
-			switch e.value.kind {
-			case kindInt, kindHuge, kindFloat:
+			if id := e.key.text; c.form == mapForm && strings.ToLower(id) != id {
+				c.warn("ansible/receptor reads the node ID %q in lower case here", id)
+			}
+			switch {
+			case e.value.kind == kindText && c.form == mapForm:
+				f, err := strconv.ParseFloat(e.value.text, 64)
+				if err != nil {
+					return nil, c.fail("", "the cost of %q must be a number, not %q", e.key.text, e.value.text)
+				}
+				costs[e.key.text] = f
+			case e.value.kind == kindInt, e.value.kind == kindHuge, e.value.kind == kindFloat:
 				costs[e.key.text] = e.value.float
 			default:
 				return nil, c.fail("", "the cost of %q must be a number, not %s", e.key.text, e.value.describe())

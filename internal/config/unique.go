@@ -39,9 +39,7 @@ func (c *checker) addresses() {
 		ports.claimPort(l.Origin, "port", network, l.Address)
 	}
 	for _, s := range c.file.ControlServices {
-		if s.Service != "" {
-			services.claimService(s.Origin, s.Service)
-		}
+		services.claimService(s.Origin, "service", s.Service)
 		if s.Filename != "" {
 			sockets.claim(s.Origin, "filename", filepath.Clean(s.Filename), fmt.Sprintf("socket %s is already in use", s.Filename))
 		}
@@ -49,27 +47,48 @@ func (c *checker) addresses() {
 			ports.claimPort(s.Origin, "tcplisten", "tcp", s.TCPListen)
 		}
 	}
+	for _, m := range c.file.Metrics {
+		ports.claimPort(m.Origin, "address", "tcp", m.Address)
+	}
 	for _, s := range c.file.TCPServers {
 		ports.claimPort(s.Origin, "port", "tcp", s.Address)
 	}
+	for _, s := range c.file.UDPServers {
+		ports.claimPort(s.Origin, "port", "udp", s.Address)
+	}
+	for _, s := range c.file.UnixServers {
+		sockets.claim(s.Origin, "filename", filepath.Clean(s.Filename), fmt.Sprintf("socket %s is already in use", s.Filename))
+	}
 	for _, s := range c.file.TCPClients {
-		if s.Service != "" {
-			services.claimService(s.Origin, s.Service)
-		}
+		services.claimService(s.Origin, "service", s.Service)
+	}
+	for _, s := range c.file.UDPClients {
+		services.claimService(s.Origin, "service", s.Service)
+	}
+	for _, s := range c.file.UnixClients {
+		services.claimService(s.Origin, "service", s.Service)
+	}
+	for _, s := range c.file.CommandServices {
+		services.claimService(s.Origin, "service", s.Service)
+	}
+	for _, s := range c.file.IPRouters {
+		services.claimService(s.Origin, "networkname", s.NetworkName)
 	}
 }
 
-// claimService checks the name of a service that we offer.
-func (t taken) claimService(o Origin, name string) {
+// claimService checks the name of a service that we offer. That there must be
+// one is checked elsewhere.
+func (t taken) claimService(o Origin, key, name string) {
 	switch {
+	case name == "":
 	case len(name) > maxService:
-		t.c.wrong(o, "service", fmt.Sprintf("at most %d bytes", maxService), "service name %s too long", name)
+		t.c.wrong(o, key, fmt.Sprintf("at most %d bytes", maxService), "service name %s too long", name)
 	case name == "ping" || name == "unreach":
-		t.c.wrong(o, "service", "the name is reserved", "service %s is already listening", name)
+		t.c.wrong(o, key, "the name is reserved", "service %s is already listening", name)
 	case !utf8.ValidString(name) || containsControl(name):
-		t.c.wrong(o, "service", "", "service name %q has control characters or is not UTF-8", name)
+		t.c.wrong(o, key, "", "service name %q has control characters or is not UTF-8", name)
 	default:
-		t.claim(o, "service", name, fmt.Sprintf("service %s is already listening", name))
+		t.claim(o, key, name, fmt.Sprintf("service %s is already listening", name))
 	}
 }
 

@@ -1,13 +1,38 @@
 package config
 
+import "strings"
+
+// form is how a section was written. A few rules of how values are taken
+// differ.
+type form byte
+
+const (
+	listForm form = iota // an item of a YAML list: version 1
+	argsForm             // options of the command line
+	mapForm              // an entry of a map: version 2
+)
+
 // section is a section as read: a name, and either a bare value or keys. What
 // they mean is not looked at. Every way to write a configuration ends in a
 // list of these.
 type section struct {
-	name  string
+	form  form
+	name  string // as written, but for dashes in front
 	place place
 	bare  *value // a value without a key, or nil
 	keys  []entry
+}
+
+// spec finds the section in the table, or gives nil: names are exact in a list
+// and may have any letter case elsewhere.
+func (s *section) spec() *sectionSpec {
+	switch s.form {
+	case argsForm:
+		return findSection(strings.ToLower(s.name))
+	case mapForm:
+		return findInMap(s.name)
+	}
+	return findSection(s.name)
 }
 
 // kind is what a value looks like, before anything is known of the key it is

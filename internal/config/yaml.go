@@ -17,25 +17,69 @@ const (
 	maxDepth  = 16      // a real configuration has 5 levels
 )
 
-// readYAML reads a file of version 1: a list of sections (spec configuration
-// 4). Sections that cannot be made out are left out and reported.
-func readYAML(file string, r io.Reader, rep *report) []section {
-	y := yamlReader{file: file, report: rep}
+// readYAML reads a file: a list of sections, which is version 1, or a map of
+// them, which is version 2 (spec configuration 4, 8). It is taken as a map if
+// that is asked for, or if it is one and says that its version is 2. Sections
+// that cannot be made out are left out and reported.
+func readYAML(file string, r io.Reader, asMap bool, rep *report) ([]section, form) {
+	y := yamlReader{file: file, report: rep, plain: plain}
+	want := listForm
+	if asMap {
+		want = mapForm
+	}
 	dec := yaml.NewDecoder(r)
 	var doc yaml.Node
 	switch err := decodeYAML(dec, &doc); {
 	case errors.Is(err, io.EOF):
-		return nil
+		return nil, want
 	case err != nil:
 		rep.problem(yamlProblem(file, err))
-		return nil
+		return nil, want
+	}
+	if asMap || saysVersion2(&doc) {
+		y.plain, want = plainV2, mapForm
 	}
 	root, ok := y.value(&doc, 0)
 	if !ok {
-		return nil
+		return nil, want
 	}
 	y.further(dec)
-	return y.document(root)
+	if want == mapForm {
+		return mapDocument(root, rep), mapForm
+	}
+	return y.document(root), listForm
+}
+
+// saysVersion2 tells whether a document is a map with the key version, which is
+// 2.
+func saysVersion2(doc *yaml.Node) bool {
+	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		return false
+	}
+	n := doc.Content[0]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if strings.EqualFold(n.Content[i].Value, "version") && n.Content[i+1].Value == "2" {
+			return true
+		}
+	}
+	return false
+}
+
+// readJSON reads a value that stands as JSON in a text, by the rules of version
+// 2, which are those of JSON.
+func readJSON(v value, rep *report) value {
+	y := yamlReader{file: v.place.file, report: rep, plain: plainV2, at: &v.place}
+	dec := yaml.NewDecoder(strings.NewReader(v.text))
+	var doc yaml.Node
+	if err := decodeYAML(dec, &doc); err != nil {
+		rep.problem(yamlProblem(v.place.file, err))
+		return v
+	}
+	x, ok := y.value(&doc, 0)
+	if !ok {
+		return v
+	}
+	return x
 }
 
 // decodeYAML reads one document. A panic of the YAML library becomes an error:
@@ -67,6 +111,8 @@ func yamlProblem(file string, err error) Problem {
 type yamlReader struct {
 	file   string
 	report *report
+	plain  func(string) value // the value of a scalar without quotes
+	at     *place             // of all that is read, or nil
 	count  int
 }
 
@@ -89,6 +135,9 @@ func (y *yamlReader) further(dec *yaml.Decoder) {
 }
 
 func (y *yamlReader) place(n *yaml.Node) place {
+	if y.at != nil {
+		return *y.at
+	}
 	return place{file: y.file, line: n.Line, column: n.Column}
 }
 
@@ -138,13 +187,13 @@ func (y *yamlReader) scalar(n *yaml.Node) (value, bool) {
 	case n.Style&yaml.TaggedStyle != 0:
 		switch tag {
 		case "!!bool", "!!int", "!!float", "!!null":
-			v = plain(n.Value)
+			v = y.plain(n.Value)
 		case "!!binary":
 			y.report.problem(at(y.place(n), "binary values are not supported"))
 			return value{}, false
 		}
 	case n.Style == 0:
-		v = plain(n.Value)
+		v = y.plain(n.Value)
 	}
 	v.place = y.place(n)
 	return v, true

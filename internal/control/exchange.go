@@ -29,6 +29,8 @@ type exchange interface {
 	input() io.Reader
 	// output sends bytes that belong to this request.
 	output() io.Writer
+	// stderr sends error output of a unit, where the version has a place for it.
+	stderr(p []byte) error
 	// status sends a unit's record, where the version has a place for it.
 	status(controlproto.UnitStatus) error
 	// hangup waits, after the end of the input, until the client is gone

@@ -18,6 +18,7 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/meshtest"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/unixsocket"
 )
 
 // serveAt starts one more server of a place. Its sessions are those of the
@@ -209,7 +210,7 @@ func TestVanishedClientsFreeTheirSessions(t *testing.T) {
 				t.Skip("only Linux tells")
 			}
 			name := here.socket + "2"
-			ln, err := ListenUnix(name, 0o600)
+			ln, err := unixsocket.Listen(name, 0o600)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/unixsocket"
 	"github.com/receptor-go/receptor/internal/work"
 	"github.com/receptor-go/receptor/internal/work/supervise"
 )
@@ -112,7 +113,7 @@ func newPlace(t *testing.T, ctx context.Context, running *sync.WaitGroup, dir, i
 	if err != nil {
 		t.Fatal(err)
 	}
-	unix, err := ListenUnix(p.socket, 0o600)
+	unix, err := unixsocket.Listen(p.socket, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,16 @@ import (
 // higher than people alone would need.
 const DefaultMaxSessions = 16384
 
+// shutdownGrace is how long the clients of a daemon that is being stopped may take
+// for the last that they are told.
+const shutdownGrace = time.Second
+
 // copyBuffer is the size of one read of a payload or a bridge, in bytes.
 const copyBuffer = 256 << 10
+
+// ErrRestart is what an error of Config.Reload is (errors.Is) if there are
+// changes that a running node cannot take.
+var ErrRestart = errors.New("a restart is needed")
 
 // Config of a Server.
 type Config struct {
@@ -31,7 +39,7 @@ type Config struct {
 	// empty name is no TLS: nil without an error.
 	TLSClient func(name string) (*tls.Config, error)
 	// Reload applies the configuration anew. Nil, or an error, is answered as
-	// a reload that failed.
+	// a reload that failed, with number 3 if it is ErrRestart.
 	Reload      func(ctx context.Context) error
 	Logger      *slog.Logger // nil discards
 	MaxSessions int          // 0: DefaultMaxSessions
@@ -58,8 +66,12 @@ func New(c Config) *Server {
 	return s
 }
 
+// Sessions is how many connections are open.
+func (s *Server) Sessions() int { return len(s.slots) }
+
 // Serve serves the connections of ln until ctx ends or ln is closed; then it
-// closes ln and all connections and waits for them. On a Unix socket
+// closes ln and all connections and waits for them. Requests of version 2 that
+// are under way then are answered that the daemon is shutting down. On a Unix socket
 // signatures are not asked for (spec control-protocol 8), so the caller says
 // whether ln is one. It may be called for several listeners at once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) error {
@@ -106,8 +118,6 @@ func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
 	address := conn.RemoteAddr().String()
 	s.Logger.Debug("control client connected", "address", address)
 	defer s.Logger.Debug("control client disconnected", "address", address)
@@ -120,6 +130,8 @@ func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
 		server: s, conn: conn, from: origin,
 		r: controlproto.NewReader(conn), w: controlproto.NewWriter(conn),
 	}
+	stop := context.AfterFunc(ctx, v1.stop)
+	defer stop()
 	v1.serve(ctx)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -21,8 +22,9 @@ type session1 struct {
 	r      *controlproto.Reader
 	w      *controlproto.Writer
 	req    controlproto.Request
-	spent  bool // the connection is closed after this request
-	raw    bool // the connection left the line form: the end of the stream says all there is
+	spent  bool        // the connection is closed after this request
+	v2     atomic.Bool // a session2 serves the connection
+	raw    bool        // the connection left the line form: the end of the stream says all there is
 }
 
 // serve greets and answers requests until the client ends or a request uses
@@ -45,6 +47,7 @@ func (s *session1) serve(ctx context.Context) {
 		s.req, err = controlproto.ParseRequest(line)
 		if err == nil && first && s.req.Command == "hello" && !s.req.Text {
 			if s.hello() {
+				s.v2.Store(true)
 				newSession2(s).serve(ctx)
 				return
 			}
@@ -58,6 +61,17 @@ func (s *session1) serve(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// stop ends the session. Version 2 is left a moment to tell so: its requests have
+// ended, and its reader ends with the deadline.
+func (s *session1) stop() {
+	if !s.v2.Load() {
+		s.conn.Close()
+		return
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(shutdownGrace))
+	interruptReads(s.conn)
 }
 
 // hello tells whether the client speaks version 2, and if so welcomes it.
@@ -129,6 +143,7 @@ func (s *session1) connecting() error {
 
 func (s *session1) input() io.Reader                     { return s.r }
 func (s *session1) output() io.Writer                    { return s.conn }
+func (s *session1) stderr([]byte) error                  { return nil }
 func (s *session1) status(controlproto.UnitStatus) error { return nil }
 func (s *session1) hangup() bool {
 	if m, ok := s.conn.(meshConn); ok {

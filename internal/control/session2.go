@@ -31,6 +31,7 @@ func takesInput(r controlproto.Request) bool {
 // request has a goroutine that ends by itself or by its context.
 type session2 struct {
 	*session1
+	daemon   context.Context // ends when the daemon is stopped
 	requests sync.WaitGroup
 	done     chan uint64 // ids of requests that have ended
 	active   map[uint64]*exchange2
@@ -48,6 +49,10 @@ func newSession2(s *session1) *session2 {
 // client that ended its sending direction still gets its answers, but those
 // whose input is not complete are cut off.
 func (s *session2) serve(ctx context.Context) {
+	if ctx.Err() != nil { // stop may have come too early to know of version 2
+		return
+	}
+	s.daemon = ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer onGone(s.conn, cancel)()
@@ -140,12 +145,20 @@ func (s *session2) start(ctx context.Context, r controlproto.Request) {
 		reply, err := s.server.do(ctx, x)
 		x.pr.Close() // input that still comes is dropped
 		if err != nil && ctx.Err() != nil {
-			err = controlproto.New(controlproto.Canceled, "the request was canceled")
+			err = s.canceled()
 		}
 		// The id is free before the client has the answer and may use it again.
 		s.done <- r.ID // holds as many as can be active
 		x.answer(reply, err)
 	})
+}
+
+// canceled is the answer to a request whose context has ended.
+func (s *session2) canceled() error {
+	if s.daemon.Err() != nil {
+		return controlproto.New(controlproto.Unreachable, "the daemon is shutting down")
+	}
+	return controlproto.New(controlproto.Canceled, "the request was canceled")
 }
 
 // feed hands a frame to its request.
@@ -225,6 +238,10 @@ func (x *exchange2) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+func (x *exchange2) stderr(p []byte) error {
+	return x.session.w.StreamBytes(x.req.ID, controlproto.StreamStderr, p)
 }
 
 func (x *exchange2) status(u controlproto.UnitStatus) error {

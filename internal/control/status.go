@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -122,6 +123,9 @@ func (s *Server) reload(ctx context.Context, _ exchange) (any, error) {
 		return reloadFailed("reload is not supported by this version yet", 5), nil
 	}
 	if err := s.Reload(ctx); err != nil {
+		if errors.Is(err, ErrRestart) {
+			return reloadFailed(err.Error(), 3), nil
+		}
 		return reloadFailed(err.Error(), 4), nil
 	}
 	return controlproto.Reload{Success: true}, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work"
 )
 
 // work carries out the subcommands of work (spec control-protocol 7).
@@ -21,10 +22,14 @@ func (s *Server) work(ctx context.Context, x exchange) (any, error) {
 	case "submit":
 		return s.workSubmit(ctx, x, a)
 	case "list":
-		return s.workList(a)
+		return s.workList(x, a)
 	}
-	if a.sub == "status" { // needs no signature
-		return s.Work.Status(a.unit)
+	switch a.sub { // these need no signature
+	case "status":
+		u, err := s.Work.Status(a.unit)
+		return view(x, u), err
+	case "adopt":
+		return s.workAdopt(ctx, a)
 	}
 	if err := s.Work.Authorize(a.unit, a.signature, x.origin()); err != nil {
 		return nil, err
@@ -52,15 +57,38 @@ func outcome(done, notYet, unit string, pending bool, err error) (any, error) {
 	return map[string]string{done: unit}, nil
 }
 
-func (s *Server) workList(a workArgs) (any, error) {
-	if !a.one {
-		return s.Work.List(), nil
+func (s *Server) workList(x exchange, a workArgs) (any, error) {
+	units := map[string]controlproto.UnitStatus{}
+	if a.one {
+		u, err := s.Work.Status(a.unit)
+		if err != nil {
+			return nil, err
+		}
+		units[a.unit] = u
+	} else {
+		units = s.Work.List()
 	}
-	u, err := s.Work.Status(a.unit)
+	for id, u := range units {
+		units[id] = view(x, u)
+	}
+	return units, nil
+}
+
+// view is the record of a unit with the members that the version of x has.
+func view(x exchange, u controlproto.UnitStatus) controlproto.UnitStatus {
+	if x.request().ID == 0 {
+		return u.V1()
+	}
+	return u
+}
+
+// workAdopt takes over a unit that another controller has submitted.
+func (s *Server) workAdopt(ctx context.Context, a workArgs) (any, error) {
+	id, err := s.Work.Adopt(ctx, a.adopt)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]controlproto.UnitStatus{a.unit: u}, nil
+	return controlproto.Adopted{Result: controlproto.ResultAdopted, UnitID: id}, nil
 }
 
 // workSubmit takes a unit's payload and starts it.
@@ -68,6 +96,9 @@ func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, e
 	sub, err := s.Work.Create(a.submit, x.origin())
 	if err != nil {
 		return nil, err
+	}
+	if sub.Streams() {
+		return s.workStream(ctx, x, sub)
 	}
 	if err := x.created(sub.ID(), sub.Received()); err != nil {
 		sub.Abort(err)
@@ -83,6 +114,66 @@ func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, e
 	return sub.Start(ctx)
 }
 
+// streamBlock is the size of one read of a streamed payload, in bytes: it is
+// held for as long as the payload comes.
+const streamBlock = 32 << 10
+
+// workStream starts a unit and takes its payload while its command reads it, for
+// as long as the command runs and the payload comes.
+func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submission) (any, error) {
+	if err := sub.Begin(ctx); err != nil {
+		sub.Abort(err)
+		return nil, err
+	}
+	if err := x.created(sub.ID(), sub.Received()); err != nil {
+		sub.Abort(err)
+		return nil, err
+	}
+	unwatch := s.endInput(ctx, x, sub.ID())
+	_, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{x.input()}, make([]byte, streamBlock))
+	unwatch()
+	if err != nil && !s.ended(sub.ID()) {
+		sub.Abort(err)
+		return nil, fmt.Errorf("error reading input data: %w", err)
+	}
+	done, err := sub.Start(context.WithoutCancel(ctx))
+	if err != nil && s.ended(sub.ID()) {
+		// The command has ended without the rest of its payload. The unit tells
+		// what became of it, so this is no error of the submission.
+		return controlproto.Submitted{Result: controlproto.JobStarted, UnitID: sub.ID()}, nil
+	}
+	return done, err
+}
+
+func (s *Server) ended(unit string) bool {
+	u, err := s.Work.Status(unit)
+	return err == nil && u.State.Ended()
+}
+
+// endInput ends the input of an exchange when the unit has ended, until the
+// function it returns is called.
+func (s *Server) endInput(ctx context.Context, x exchange, unit string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with the unit, or by stop, which waits
+		defer close(done)
+		if _, err := s.Work.Follow(ctx, unit, work.FollowOptions{From: noOutput}, deaf{}); err == nil {
+			x.close(true)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// noOutput is a position behind all output there can be.
+const noOutput = 1 << 62
+
+// deaf follows a unit for its end alone.
+type deaf struct{}
+
+func (deaf) Status(controlproto.UnitStatus) error { return nil }
+func (deaf) Output([]byte) error                  { return nil }
+func (deaf) Stderr([]byte) error                  { return nil }
+
 // sink hides all but Write, so that a copy uses our buffer.
 type sink struct{ io.Writer }
 
@@ -93,11 +184,15 @@ func (s *Server) workFollow(ctx context.Context, x exchange, a workArgs) (any, e
 		return nil, err
 	}
 	defer stop()
-	out := &followSink{x: x, events: a.sub == "follow", output: a.output}
-	if a.startpos < 0 { // nothing comes before the first byte
-		return s.Work.Status(a.unit)
+	if a.startpos < 0 || a.stderr && a.stderrpos < 0 { // nothing comes before the first byte
+		u, err := s.Work.Status(a.unit)
+		return view(x, u), err
 	}
-	last, err := s.Work.Follow(ctx, a.unit, a.startpos, out)
+	o := work.FollowOptions{From: a.startpos, Stderr: a.stderr, StderrFrom: a.stderrpos}
+	if !a.output {
+		o.From = noOutput
+	}
+	last, err := s.Work.Follow(ctx, a.unit, o, &followSink{x: x, events: a.sub == "follow", output: a.output})
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +219,8 @@ func (f *followSink) Output(p []byte) error {
 	return err
 }
 
+func (f *followSink) Stderr(p []byte) error { return f.x.stderr(p) }
+
 // workArgs are the decoded arguments of a work request.
 type workArgs struct {
 	sub       string
@@ -131,8 +228,11 @@ type workArgs struct {
 	one       bool // list: the one unit, not all
 	startpos  int64
 	output    bool
+	stderr    bool // version 2
+	stderrpos int64
 	signature string
 	submit    controlproto.Submit
+	adopt     controlproto.Adopt
 }
 
 func parseWork(r controlproto.Request) (workArgs, error) {
@@ -149,6 +249,9 @@ func parseWork(r controlproto.Request) (workArgs, error) {
 	case "submit":
 		a.submit, err = parseSubmit(r)
 		return a, err
+	case "adopt":
+		a.adopt, err = parseAdopt(r)
+		return a, err
 	case "list":
 		a.unit, a.one = r.String("unitid") // of another type: as if it were not there
 		return a, nil
@@ -164,12 +267,14 @@ func parseWork(r controlproto.Request) (workArgs, error) {
 		return a, err
 	}
 	if a.sub == "results" || a.sub == "follow" {
-		if a.startpos, err = startpos(r); err != nil {
+		if a.startpos, err = position(r, "startpos"); err != nil {
 			return a, err
 		}
-	}
-	if v, ok := r.Fields["output"].(bool); ok {
-		a.output = v
+		if r.ID != 0 {
+			if err = a.parseStreams(r); err != nil {
+				return a, err
+			}
+		}
 	}
 	if _, ok := r.Fields["signature"]; ok {
 		a.signature, err = field(r, "signature")
@@ -190,15 +295,40 @@ func field(r controlproto.Request, name string) (string, error) {
 	return text, nil
 }
 
-// startpos is the member of that name: a number, of which a fraction is cut
+// parseStreams says which of the streams of a unit version 2 wants.
+func (a *workArgs) parseStreams(r controlproto.Request) (err error) {
+	if a.output, err = flag(r, "output", true); err != nil {
+		return err
+	}
+	if a.stderr, err = flag(r, "stderr", false); err != nil {
+		return err
+	}
+	a.stderrpos, err = position(r, "stderrpos")
+	return err
+}
+
+// flag is a boolean member that may be missing.
+func flag(r controlproto.Request, name string, missing bool) (bool, error) {
+	value, ok := r.Fields[name]
+	if !ok || value == nil {
+		return missing, nil
+	}
+	v, ok := value.(bool)
+	if !ok {
+		return false, invalid("field " + name + " must be a boolean")
+	}
+	return v, nil
+}
+
+// position is the member of that name: a number, of which a fraction is cut
 // off; version 2 takes its absence for 0.
-func startpos(r controlproto.Request) (int64, error) {
-	value, ok := r.Fields["startpos"]
+func position(r controlproto.Request, name string) (int64, error) {
+	value, ok := r.Fields[name]
 	if !ok {
 		if r.ID != 0 {
 			return 0, nil
 		}
-		return 0, invalid("field startpos missing")
+		return 0, invalid("field " + name + " missing")
 	}
 	switch v := value.(type) {
 	case json.Number:
@@ -213,7 +343,28 @@ func startpos(r controlproto.Request) (int64, error) {
 			return 0, invalid(err.Error())
 		}
 	}
-	return 0, invalid(fmt.Sprintf("field startpos value %v is not convertible to an int", value))
+	return 0, invalid(fmt.Sprintf("field %s value %v is not convertible to an int", name, value))
+}
+
+// parseAdopt decodes the JSON forms of adopt.
+func parseAdopt(r controlproto.Request) (a controlproto.Adopt, err error) {
+	if a.Node, err = field(r, "node"); err != nil {
+		return a, err
+	}
+	if a.UnitID, err = field(r, "unitid"); err != nil {
+		return a, err
+	}
+	if _, ok := r.Fields["tlsclient"]; ok {
+		if a.TLSClient, err = field(r, "tlsclient"); err != nil {
+			return a, err
+		}
+	}
+	if text, ok := r.String("signwork"); ok && r.ID == 0 {
+		a.SignWork = text == "true" // as in a submit of version 1
+		return a, nil
+	}
+	a.SignWork, err = flag(r, "signwork", false)
+	return a, err
 }
 
 // parseSubmit decodes the JSON forms of a submit.

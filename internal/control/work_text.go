@@ -39,8 +39,24 @@ func parseWorkText(params string) (workArgs, error) {
 		return a, nil
 	case "results":
 		return parseResultsText(a, words)
+	case "adopt":
+		return parseAdoptText(a, words)
 	}
 	return a, invalid("bad command")
+}
+
+func parseAdoptText(a workArgs, words []string) (workArgs, error) {
+	switch {
+	case len(words) < 2:
+		return a, invalid("work adopt requires a node and a unit ID")
+	case len(words) > 3:
+		return a, invalid("work adopt only takes a node, a unit ID and optional TLS client")
+	}
+	a.adopt = controlproto.Adopt{Node: words[0], UnitID: words[1]}
+	if len(words) == 3 {
+		a.adopt.TLSClient = words[2]
+	}
+	return a, nil
 }
 
 func parseResultsText(a workArgs, words []string) (workArgs, error) {

@@ -389,6 +389,7 @@ func FuzzClientFrames(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":1,"bytes":3}` + "\nabc" + `{"id":1,"result":{"State":2}}` + "\n",
 		`{"id":1,"event":"status","data":{"State":1}}` + "\n" + `{"id":1,"error":{"code":"x","message":"y"}}` + "\n",
+		`{"id":1,"bytes":3,"stream":"stderr"}` + "\nabc" + `{"id":1,"bytes":1,"stream":"x"}` + "\nd" + `{"id":1,"result":{"ExitCode":1,"StderrSize":3,"Ended":"x"}}` + "\n",
 		`{"id":2,"bytes":5}` + "\nab", `{"id":1,"event":"unit","data":7}` + "\n", "ERROR: x\n", "\n", `{"id":1,"result":null}` + "\n", `{"id":1,"error":{}}` + "\n",
 	} {
 		f.Add([]byte(seed))
@@ -398,6 +399,22 @@ func FuzzClientFrames(f *testing.F) {
 		for _, do := range []func(c *Client, out io.Writer) error{
 			func(c *Client, out io.Writer) error {
 				_, err := c.Follow(t.Context(), "x", out, FollowOptions{})
+				return err
+			},
+			func(c *Client, out io.Writer) error {
+				_, err := c.Follow(t.Context(), "x", out, FollowOptions{Stderr: out})
+				return err
+			},
+			func(c *Client, out io.Writer) error {
+				_, err := c.Follow(t.Context(), "x", nil, FollowOptions{Stderr: out})
+				return err
+			},
+			func(c *Client, _ io.Writer) error {
+				_, err := c.Adopt(t.Context(), Adopt{})
+				return err
+			},
+			func(c *Client, _ io.Writer) error {
+				_, err := c.Submit(t.Context(), Submit{Stream: true}, strings.NewReader("payload"), SubmitOptions{})
 				return err
 			},
 			func(c *Client, _ io.Writer) error {

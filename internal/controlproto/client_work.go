@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 )
 
 // SubmitOptions are what a submit may tell and ask on the way.
@@ -17,15 +18,24 @@ type SubmitOptions struct {
 	// Resume makes version 2 wait for that number before it reads the payload,
 	// and skip as much of it; the payload must be an io.Seeker if it is not 0.
 	Resume bool
-	// Abandon, if set, is called in version 2 when the submission failed before
-	// the payload was all read: it must make a Read of the payload that waits,
-	// and all later ones, return an error. Without it Submit waits for the end
-	// of the payload, as it always does for a Read under way.
+	// Sent is called when the end of the payload was sent: from then on the daemon
+	// may take it for complete, whatever Submit returns. By another goroutine,
+	// before Submit returns; may be nil.
+	Sent func()
+	// Abandon, if set, is called in version 2 when the submission has failed, or
+	// its unit ended (Submit.Stream), before the payload was all read: it must
+	// make a Read of the payload that waits, and all later ones, return an error.
+	// Without it Submit waits for the Read under way, and after a failure for
+	// the end of the payload.
 	Abandon func()
 }
 
 // Submit makes a unit, sends its payload (nil for none) up to io.EOF, and
-// returns what became of it. An error of the payload's reader ends the session
+// returns what became of it. Each Read of the payload is sent at once, so a
+// streamed one (s.Stream) may come in pieces over hours; when the unit ends
+// before it Submit returns, and what is left of the payload is not read. A
+// daemon of version 1 knows neither s.Stream nor s.Stderr: asked for them it is
+// sent nothing, and the error has the code Invalid. An error of the payload's reader ends the session
 // without starting the unit in version 2; version 1 cannot tell it from the end
 // of the payload unless the connection is torn down, which closing it does as
 // well as it can.
@@ -37,10 +47,32 @@ func (c *Client) Submit(ctx context.Context, s Submit, payload io.Reader, o Subm
 	if o.Created == nil {
 		o.Created = func(UnitEvent) {}
 	}
+	if o.Sent == nil {
+		o.Sent = func() {}
+	}
 	if c.version == V1 {
+		if err := s.needsV2(); err != nil {
+			return Submitted{}, err
+		}
 		return c.submitV1(ctx, s, payload, o)
 	}
 	return c.submitV2(ctx, s, payload, o)
+}
+
+// needsV2 is the error of a submit that version 1 has no members for.
+func (s Submit) needsV2() error {
+	switch {
+	case s.Stream:
+		return onlyV2("a streamed payload")
+	case s.Stderr != "":
+		return onlyV2("a choice of where error output goes")
+	}
+	return nil
+}
+
+// onlyV2 is the error of a request that version 1 has no place for.
+func onlyV2(what string) error {
+	return New(Invalid, "the daemon speaks version 1 of the control protocol only, which has no place for "+what)
 }
 
 func (c *Client) submitV1(ctx context.Context, s Submit, payload io.Reader, o SubmitOptions) (Submitted, error) {
@@ -61,9 +93,13 @@ func (c *Client) submitV1(ctx context.Context, s Submit, payload io.Reader, o Su
 	if _, err := io.CopyBuffer(struct{ io.Writer }{c.conn}, source, make([]byte, ChunkSize)); err != nil {
 		return Submitted{UnitID: unit}, c.refusedV1(ctx, source, err)
 	}
+	if ctx.Err() != nil { // given up: what was read is not to pass for the whole
+		return Submitted{UnitID: unit}, context.Cause(ctx)
+	}
 	if err := CloseWrite(c.conn); err != nil {
 		return Submitted{UnitID: unit}, c.broken(ctx, err)
 	}
+	o.Sent()
 	if line, err = c.answer(ctx); err != nil {
 		return Submitted{UnitID: unit}, err
 	}
@@ -144,19 +180,29 @@ func (c *Client) submitV2(ctx context.Context, s Submit, payload io.Reader, o Su
 			return Submitted{}, err
 		}
 	}
+	var ended atomic.Bool       // the result is here: nothing more is to be sent
 	sent := make(chan error, 1) // the answer may come before the payload is all sent
-	go func() {
-		err := c.sendInput(payload)
-		sent <- err
-		if err != nil { // so that the daemon does not take it for the end
+	go func() {                 // Submit waits for it
+		err := c.sendInput(ctx, payload, &ended, o.Sent)
+		sent <- err                      // before the failed read that follows from the Close
+		if err != nil && !ended.Load() { // so that the daemon does not take it for the end
 			c.conn.Close()
 		}
 	}()
 	done, err := c.submitted(ctx, o)
-	if err == nil {
-		return done, <-sent
+	if err != nil {
+		return done, c.refusedV2(ctx, err, sent, o)
 	}
-	return done, c.refusedV2(ctx, err, sent, o)
+	ended.Store(true)
+	select {
+	case <-sent:
+	default: // the unit has ended, and does not want the rest of its payload
+		if o.Abandon != nil {
+			o.Abandon()
+		}
+		<-sent
+	}
+	return done, nil
 }
 
 // refusedV2 ends the sending of a payload after a submission failed with err,
@@ -215,18 +261,28 @@ func (c *Client) resume(f Frame, payload io.Reader, o *SubmitOptions) error {
 	return err
 }
 
-// sendInput sends a payload and its end.
-func (c *Client) sendInput(payload io.Reader) error {
+// sendInput sends a payload and its end, or what comes of it before ended.
+func (c *Client) sendInput(ctx context.Context, payload io.Reader, ended *atomic.Bool, whole func()) error {
 	buf := make([]byte, ChunkSize)
 	for {
 		n, err := payload.Read(buf)
+		switch {
+		case ended.Load():
+			return nil
+		case ctx.Err() != nil: // given up: what was read is not to pass for the whole
+			return context.Cause(ctx)
+		}
 		if n > 0 {
 			if e := c.w.Bytes(c.lastID, buf[:n]); e != nil {
 				return e
 			}
 		}
 		if err == io.EOF {
-			return c.w.JSON(Frame{ID: c.lastID, EOF: true})
+			err = c.w.JSON(Frame{ID: c.lastID, EOF: true})
+			if err == nil {
+				whole()
+			}
+			return err
 		}
 		if err != nil {
 			return fmt.Errorf("read payload: %w", err)
@@ -262,20 +318,35 @@ type FollowOptions struct {
 	From      int64            // first byte of output wanted
 	Signature string           // where the unit needs one
 	Status    func(UnitStatus) // called at each change, version 2 only; may be nil
+	// Stderr takes the error output of a unit that keeps it apart, from byte
+	// StderrFrom on; nil: it is not wanted. Version 2 only.
+	Stderr     io.Writer
+	StderrFrom int64
 }
 
-// Follow writes the output of a unit to out as it comes, up to its end. In
-// version 2 it returns the unit's last status; version 1 cannot tell it, so
-// the zero status comes back: ask for it on a new connection. An error of out
-// ends the session.
+// Follow writes the output of a unit to out as it comes, up to its end; in
+// version 2 out may be nil, if the output is not wanted. There Follow returns the
+// unit's last status; version 1 cannot tell it, so the zero status comes back:
+// ask for it on a new connection. An error of out or o.Stderr ends the session.
+// A daemon of version 1 that is asked for error output, or for no output, is
+// sent nothing, and the error has the code Invalid.
 func (c *Client) Follow(ctx context.Context, unit string, out io.Writer, o FollowOptions) (UnitStatus, error) {
 	defer c.guard(ctx)()
 	members := map[string]any{"command": "work", "subcommand": "results", "unitid": unit, "startpos": o.From}
 	if o.Signature != "" {
 		members["signature"] = o.Signature
 	}
+	if c.version == V1 && (o.Stderr != nil || out == nil) {
+		return UnitStatus{}, onlyV2("error output of its own")
+	}
 	if c.version == V2 {
 		members["subcommand"] = "follow"
+		if o.Stderr != nil {
+			members["stderr"], members["stderrpos"] = true, o.StderrFrom
+		}
+		if out == nil {
+			members["output"] = false
+		}
 	}
 	if err := c.send(members); err != nil {
 		return UnitStatus{}, c.broken(ctx, err)
@@ -312,11 +383,7 @@ func (c *Client) followV2(ctx context.Context, out io.Writer, o FollowOptions) (
 		var u UnitStatus
 		switch {
 		case f.Bytes > 0:
-			n, err := io.CopyBuffer(struct{ io.Writer }{out}, io.LimitReader(c.r, f.Bytes), buf)
-			if err == nil && n < f.Bytes {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
+			if err := c.copyBytes(f, out, o.Stderr, buf); err != nil {
 				c.conn.Close()
 				return UnitStatus{}, c.broken(ctx, err)
 			}
@@ -330,6 +397,46 @@ func (c *Client) followV2(ctx context.Context, out io.Writer, o FollowOptions) (
 			return u, err
 		}
 	}
+}
+
+// copyBytes hands the bytes that f announced to whom they are for. Those of a
+// stream that was not asked for, or is not known, are dropped.
+func (c *Client) copyBytes(f Frame, out, errOut io.Writer, buf []byte) error {
+	to := out
+	switch f.Stream {
+	case "":
+	case StreamStderr:
+		to = errOut
+	default:
+		to = nil
+	}
+	if to == nil {
+		to = io.Discard
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{to}, io.LimitReader(c.r, f.Bytes), buf)
+	if err == nil && n < f.Bytes {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Adopt has the daemon take over a unit that another controller has submitted
+// to a.Node. A daemon of ansible/receptor does not know the request; its error has
+// the code Invalid.
+func (c *Client) Adopt(ctx context.Context, a Adopt) (Adopted, error) {
+	members := map[string]any{"command": "work", "subcommand": "adopt", "node": a.Node, "unitid": a.UnitID}
+	if a.TLSClient != "" {
+		members["tlsclient"] = a.TLSClient
+	}
+	if a.SignWork {
+		members["signwork"] = true
+	}
+	var done Adopted
+	err := c.Call(ctx, members, &done)
+	if e, ok := errors.AsType[*Error](err); ok && e.Message == "bad command" {
+		err = New(Invalid, "the daemon does not know work adopt")
+	}
+	return done, err
 }
 
 // CloseWrite ends the sending direction of a connection that can do so.

@@ -104,7 +104,11 @@ func (w *Writer) JSON(v any) error {
 }
 
 // Bytes announces and writes the bytes of a version 2 request.
-func (w *Writer) Bytes(id uint64, p []byte) error {
+func (w *Writer) Bytes(id uint64, p []byte) error { return w.StreamBytes(id, "", p) }
+
+// StreamBytes is Bytes for those of a stream that has a name, which must be plain
+// ASCII: StreamStderr.
+func (w *Writer) StreamBytes(id uint64, stream string, p []byte) error {
 	for len(p) > 0 {
 		part := p[:min(len(p), MaxChunk)]
 		p = p[len(part):]
@@ -113,6 +117,9 @@ func (w *Writer) Bytes(id uint64, p []byte) error {
 		w.buf = strconv.AppendUint(w.buf, id, 10)
 		w.buf = append(w.buf, `,"bytes":`...)
 		w.buf = strconv.AppendInt(w.buf, int64(len(part)), 10)
+		if stream != "" {
+			w.buf = append(append(append(w.buf, `,"stream":"`...), stream...), '"')
+		}
 		w.buf = append(w.buf, "}\n"...)
 		w.buf = append(w.buf, part...)
 		err := w.flushLocked()

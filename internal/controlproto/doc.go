@@ -68,18 +68,40 @@
 //	              from the remaining members) and unitid: an id chosen by the
 //	              submitter, which makes the request repeatable: a second submit
 //	              with the id of a unit that the same submitter made starts
-//	              nothing, and goes on where the first one was cut. Events: unit
+//	              nothing, and goes on where the first one was cut. stderr
+//	              ("separate" or "mixed"; absent: as the work type is configured)
+//	              says whether error output is kept apart from output. Events: unit
 //	              {"unitid":ID,"received":N} once the unit exists, N being the
 //	              bytes of payload that are already there; the client may send
 //	              its input before it, unless it repeats a submission. Input is
 //	              the payload; the unit starts at eof. A session that ends before
 //	              eof does not start the unit. Result: {"result":"Job Started"
 //	              or "Job Submitted","unitid":ID}
-//	work follow   members unitid, startpos (default 0), output (default true). Events: status (a
+//	              stream (boolean, default false): the unit is accepted and started
+//	              before the event unit, and its command reads the payload while
+//	              it comes, for as long as that takes. The result comes at eof, or
+//	              when the unit has ended; input after that is dropped. A
+//	              session that ends before eof stops the command, and the
+//	              unit has failed; with an id chosen by the submitter it waits for the rest
+//	              instead
+//	work follow   members unitid, startpos (default 0), output (default true),
+//	              stderr (default false) and stderrpos (default 0). Events: status (a
 //	              unit's record, as it is and at each change), output as bytes
-//	              lines from startpos on, live. The result is the last status,
+//	              lines from startpos on, live, and with stderr the error output of
+//	              a unit that keeps it apart, from stderrpos on, as bytes lines with
+//	              "stream":"stderr". Bytes of one of the two are in order, but say nothing
+//	              about their order with those of the other. The result is the last status,
 //	              when the unit has ended and all output there is was sent
 //	work results  as follow, without the events
+//	work adopt    members node, unitid, tlsclient and signwork (boolean): this daemon
+//	              takes over a unit that another controller has submitted to that
+//	              node. Result: {"result":"Adopted","unitid":ID}, the id here. In
+//	              version 1 too, as `work adopt NODE UNITID [TLSCLIENT]` or in JSON form,
+//	              where signwork may be the string "true"
+//
+// The record of a unit (UnitStatus) has these members in version 2 alone, where
+// they are known: ExitCode, StderrSize, Ended. Version 1 has those of
+// ansible/receptor and no others.
 //
 // # Errors
 //

@@ -136,6 +136,18 @@ type UnitStatus struct {
 	StateName  string
 	StdoutSize int64
 	WorkType   string
+
+	// What the original keeps nowhere; version 2 only.
+
+	ExitCode   *int      `json:",omitempty"` // of a command that ended by itself; nil: it has not, or how is not known
+	StderrSize *int64    `json:",omitempty"` // bytes of the separate error output; nil: output and error output are mixed
+	Ended      time.Time `json:",omitzero"`  // when the unit reached its final state
+}
+
+// V1 is the record with the members that version 1 has.
+func (u UnitStatus) V1() UnitStatus {
+	u.ExitCode, u.StderrSize, u.Ended = nil, nil, time.Time{}
+	return u
 }
 
 // Submit asks for a new unit. Params are the worker's parameters.
@@ -148,7 +160,37 @@ type Submit struct {
 	SignWork  bool              `json:"signwork,omitempty"`
 	Signature string            `json:"signature,omitempty"`
 	Params    map[string]string `json:"params,omitempty"`
+	// Stream starts the work at once: it reads the payload while that is still
+	// being sent. Version 2 only.
+	Stream bool `json:"stream,omitempty"`
+	// Stderr is StderrSeparate to keep the error output apart from the output, or
+	// StderrMixed; empty: as the work type is configured. Version 2 only.
+	Stderr string `json:"stderr,omitempty"`
 }
+
+// The values of Submit.Stderr.
+const (
+	StderrMixed    = "mixed"
+	StderrSeparate = "separate"
+)
+
+// Adopt asks a node to take over a unit that another controller has submitted:
+// it makes a unit of its own that stands for UnitID of Node.
+type Adopt struct {
+	Node      string `json:"node"`
+	UnitID    string `json:"unitid"`
+	TLSClient string `json:"tlsclient,omitempty"`
+	SignWork  bool   `json:"signwork,omitempty"`
+}
+
+// Adopted answers Adopt. UnitID is the id of the unit on the node that was asked.
+type Adopted struct {
+	Result string `json:"result"` // ResultAdopted
+	UnitID string `json:"unitid"`
+}
+
+// ResultAdopted is the Result of Adopted.
+const ResultAdopted = "Adopted"
 
 // Submitted is the result of a submit: Result is JobStarted or JobSubmitted.
 type Submitted struct {
@@ -185,6 +227,7 @@ type Welcome struct {
 type Frame struct {
 	ID     uint64          `json:"id"`
 	Bytes  int64           `json:"bytes,omitempty"`
+	Stream string          `json:"stream,omitempty"` // with Bytes: StreamStderr, or empty for output
 	EOF    bool            `json:"eof,omitempty"`
 	Cancel bool            `json:"cancel,omitempty"`
 	Event  string          `json:"event,omitempty"`
@@ -192,6 +235,9 @@ type Frame struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  *Error          `json:"error,omitempty"`
 }
+
+// StreamStderr in a Frame says that its bytes are error output.
+const StreamStderr = "stderr"
 
 // The names of events.
 const (

@@ -228,7 +228,7 @@ func FuzzParseRequest(f *testing.F) {
 }
 
 func FuzzParseLine2(f *testing.F) {
-	for _, seed := range []string{`{"id":1,"command":"ping"}`, `{"id":1,"bytes":5}`, `{"id":1,"eof":true}`, `{"id":1,"ID":2,"cancel":true}`,
+	for _, seed := range []string{`{"id":1,"command":"ping"}`, `{"id":1,"bytes":5}`, `{"id":1,"eof":true}`, `{"id":1,"bytes":3,"stream":"stderr"}`, `{"id":1,"stream":7}`, `{"id":1,"ID":2,"cancel":true}`,
 		`{"id":0}`, `null`, `[]`, `{"id":18446744073709551616}`, `{"id":1,"bytes":-9223372036854775808}`, `{"id":1,"error":{"code":7}}`} {
 		f.Add([]byte(seed))
 	}

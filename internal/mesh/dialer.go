@@ -61,7 +61,7 @@ func (k *keeper) session(ctx context.Context) error {
 		return err
 	}
 	if k.failures > 1 {
-		log.Debug("dialled after failures", "link", k.dialer.String(), "attempt", k.failures)
+		log.Info("dialled after failures", "link", k.dialer.String(), "attempt", k.failures)
 	}
 	k.failure, k.failures, k.wait = "", 0, redialFirst
 	p := newPeer(k.node, l, k.policy, k.dialer.String(), true)

@@ -2,8 +2,8 @@ package mesh
 
 import "fmt"
 
-// Drops shows the counters of a node.
-func (n *Node) Drops() string {
+// DropsText shows the counters of a node.
+func (n *Node) DropsText() string {
 	c := &n.counters
 	return fmt.Sprintf("malformed=%d type=%d hash=%d noroute=%d queue=%d socket=%d blocked=%d long=%d",
 		c.malformed.Load(), c.unknownType.Load(), c.unknownHash.Load(), c.noRoute.Load(),

@@ -107,6 +107,7 @@ func (l *loop) accept(p *peer) {
 	p.state = stateUp
 	l.peers[p.id] = p
 	l.changed = true
+	l.n.counters.linksUp.Add(1)
 	l.log.Info("link up", "peer", p.id, "link", p.name)
 	l.apply(p, l.table.LinkUp(l.now, p.id, route.Link{Cost: p.cost, Lossy: p.link.Lossy()}))
 	if p.state != stateUp {
@@ -157,6 +158,7 @@ func (l *loop) down(p *peer) {
 		return
 	}
 	delete(l.peers, p.id)
+	l.n.counters.linksDown.Add(1)
 	l.changed = true
 	l.apply(nil, l.table.LinkDown(l.now, p.id))
 	if h := l.holds[p.id]; h != nil {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/mesh/link"
@@ -24,19 +25,21 @@ type loop struct {
 	links map[*peer]struct{}    // all open links
 	holds map[wire.NodeID]*hold // second links that wait for a decision
 
-	changed    bool      // the view has to be made anew
-	rerouted   bool      // routes changed: log them
-	advertDue  time.Time // when own services are next advertised
-	sweepDue   time.Time // when old advertisements are next looked for
-	idleDue    time.Time // when a link may next have been idle for too long
-	lastAdvert time.Time // of our own advertisements
-	nonce      uint64    // of the last control key that is unique
+	changed    bool                        // the view has to be made anew
+	rerouted   bool                        // routes changed: log them
+	reached    map[wire.NodeID]wire.NodeID // destinations that Reached knows of, as in the last snapshot
+	restarted  []wire.NodeID               // of which Reached is to be told
+	advertDue  time.Time                   // when own services are next advertised
+	sweepDue   time.Time                   // when old advertisements are next looked for
+	idleDue    time.Time                   // when a link may next have been idle for too long
+	lastAdvert time.Time                   // of our own advertisements
+	nonce      uint64                      // of the last control key that is unique
 	fatal      error
 }
 
 func newLoop(n *Node, now time.Time) *loop {
 	rnd := newRand()
-	epoch := uint64(now.Unix())<<24 | rnd.Uint64N(1<<24)
+	epoch := newEpoch(now)
 	l := &loop{
 		n:     n,
 		log:   n.Logger,
@@ -59,6 +62,15 @@ func newLoop(n *Node, now time.Time) *loop {
 	}
 	l.names.add(n.ID)
 	return l
+}
+
+// newEpoch makes the epoch of a node that starts now: as the original's, the
+// second in the upper 40 bits. The lower ones, random there, are the fraction of the
+// second, so that a node that is started twice in one second is newer the second
+// time: else its updates would be taken for old ones, and sessions with its
+// predecessor be used until their idle limit.
+func newEpoch(now time.Time) uint64 {
+	return uint64(now.Unix())<<24 | uint64(now.Nanosecond())<<24/uint64(time.Second)
 }
 
 // run works until ctx ends or something fatal happens. Each round takes what
@@ -279,6 +291,8 @@ func (l *loop) apply(p *peer, res route.Result) {
 	}
 	if len(res.Restarted) > 0 {
 		l.n.streams.restarted(res.Restarted)
+		l.changed = true
+		l.restarted = append(l.restarted, res.Restarted...)
 	}
 	if res.Fatal != nil && l.fatal == nil {
 		l.fatal = res.Fatal
@@ -304,6 +318,24 @@ func (l *loop) publish() {
 		if l.log.Enabled(context.Background(), slog.LevelInfo) {
 			l.log.Info("routes changed", "known", snapshot.Known, "routes", snapshot.Next)
 		}
+	}
+	l.tellReached(snapshot.Next)
+}
+
+// tellReached tells Reached of the destinations that are new.
+func (l *loop) tellReached(next map[wire.NodeID]wire.NodeID) {
+	if l.n.Reached == nil {
+		return
+	}
+	news := l.restarted
+	for id := range next {
+		if _, known := l.reached[id]; !known && !slices.Contains(news, id) {
+			news = append(news, id)
+		}
+	}
+	l.reached, l.restarted = next, nil
+	if len(news) > 0 {
+		l.n.Reached(news)
 	}
 }
 

@@ -62,7 +62,7 @@ func waitRoute(tb testing.TB, a *mesh.Node, to wire.NodeID) {
 			}
 		}
 	}
-	tb.Fatalf("no route from %s to %s: %s; %s", a.ID, to, a.Names(), a.Drops())
+	tb.Fatalf("no route from %s to %s: %s; %s", a.ID, to, a.Names(), a.DropsText())
 }
 
 // TestTCP: the whole over real sockets: links, routes, ping, streams.

@@ -24,6 +24,10 @@ type Config struct {
 	Logger *slog.Logger
 	// Policy decides which packets pass; nil lets all pass.
 	Policy Policy
+	// Reached, if not nil, is told of nodes to which a way was found where there
+	// was none, and of nodes that were restarted. It is called by the goroutine
+	// that owns the routes, once for each change, and must not wait for anything.
+	Reached func([]wire.NodeID)
 	// PacketSize is the most bytes that a QUIC packet of ours has; default and
 	// most 1452, which is what the original reads, least 1200. Above 1280 the
 	// pacer of quic-go 0.65 now and then spins for the time of a fraction of a
@@ -62,6 +66,9 @@ type counters struct {
 	socketFull  atomic.Uint64 // packets that found the queue of a local socket full
 	blocked     atomic.Uint64 // packets that the firewall stopped
 	tooLong     atomic.Uint64 // frames too long for the link they had to take
+
+	linksUp   atomic.Uint64 // links that were established
+	linksDown atomic.Uint64 // of these: that have ended
 }
 
 // New makes a node; it starts nothing. Links, sockets and services may be

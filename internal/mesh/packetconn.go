@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
@@ -27,12 +28,20 @@ func (a Addr) String() string { return string(a.Node) + ":" + string(a.Service) 
 // UDP, which takes 28 bytes less (spec mesh-protocol 3.1).
 const maxPayload = 65535 - headerSize
 
-// ListenPacket opens a datagram service. The net.PacketConn keeps the usual
-// contract, deadlines included; addresses are of type Addr. Packets are lost
+// PacketConn is a datagram service. It keeps the contract of net.PacketConn,
+// deadlines included; addresses are of type Addr.
+type PacketConn interface {
+	net.PacketConn
+	// Receive waits for the next packet as ReadFrom does, and hands it to f
+	// without a copy: payload may be used until f returns.
+	Receive(f func(payload []byte, from Addr)) error
+}
+
+// ListenPacket opens a datagram service. Packets are lost
 // when they find a queue on the way full, the queue of the socket included;
 // WriteTo however waits for the first link. It reports ErrNoRoute,
 // ErrNoConnection, and ErrServiceUnknown if the service would be on this node.
-func (n *Node) ListenPacket(s Service) (net.PacketConn, error) {
+func (n *Node) ListenPacket(s Service) (PacketConn, error) {
 	sock, err := n.listen(s, wire.Datagram, nil)
 	if err != nil {
 		return nil, err
@@ -40,27 +49,51 @@ func (n *Node) ListenPacket(s Service) (net.PacketConn, error) {
 	return &packetConn{socket: sock, closing: n.withdraw}, nil
 }
 
-// packetConn is a socket as a net.PacketConn.
+// packetConn is a socket as a PacketConn.
 type packetConn struct {
 	*socket
 	closing     func(*socket) // tells the mesh, before the socket closes
 	read, write deadline
 }
 
-var _ net.PacketConn = (*packetConn)(nil)
+var _ PacketConn = (*packetConn)(nil)
 
 // ReadFrom waits for the next packet. What does not fit b is lost.
 func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	f, src, err := c.next()
+	if err != nil {
+		return 0, nil, err
+	}
+	from := fromService(f.Bytes())
+	n := copy(b, f.Bytes()[headerSize:])
+	f.Release()
+	return n, Addr{src.id, from.Service()}, nil
+}
+
+// Receive waits for the next packet and hands it to handle.
+func (c *packetConn) Receive(handle func(payload []byte, from Addr)) error {
+	f, src, err := c.next()
+	if err != nil {
+		return err
+	}
+	defer f.Release()
+	from := fromService(f.Bytes())
+	handle(f.Bytes()[headerSize:], Addr{src.id, from.Service()})
+	return nil
+}
+
+// next waits for the next frame, which the caller takes over, and its source.
+func (c *packetConn) next() (*link.Frame, *destination, error) {
 	expired := c.read.wait()
 	select {
 	case <-expired:
-		return 0, nil, os.ErrDeadlineExceeded
+		return nil, nil, os.ErrDeadlineExceeded
 	default:
 	}
 	for {
 		f, err := c.receive(expired)
 		if err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 		if f == nil {
 			// The deadline has come, unless it was moved meanwhile.
@@ -68,17 +101,14 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 				expired = moved
 				continue
 			}
-			return 0, nil, os.ErrDeadlineExceeded
+			return nil, nil, os.ErrDeadlineExceeded
 		}
 		src := c.node.view.Load().byHash[srcHash(f.Bytes())]
 		if src == nil { // forgotten since it arrived
 			f.Release()
 			continue
 		}
-		from := fromService(f.Bytes())
-		n := copy(b, f.Bytes()[headerSize:])
-		f.Release()
-		return n, Addr{src.id, from.Service()}, nil
+		return f, src, nil
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // packetPair makes two nodes with a socket each.
-func packetPair(t *testing.T, o link.PipeOptions) (m *meshtest.Mesh, a, b net.PacketConn) {
+func packetPair(t *testing.T, o link.PipeOptions) (m *meshtest.Mesh, a, b mesh.PacketConn) {
 	t.Helper()
 	m = meshtest.New(t)
 	m.Line(o, "a", "b")
@@ -55,6 +55,21 @@ func TestPacketConn(t *testing.T) {
 		}
 		if n, _, err := b.ReadFrom(make([]byte, 70000)); n != len(big) || err != nil {
 			t.Errorf("the largest packet: got %d bytes, %v", n, err)
+		}
+		if _, err := a.WriteTo([]byte("again"), b.LocalAddr()); err != nil {
+			t.Error(err)
+		}
+		err = b.Receive(func(payload []byte, from mesh.Addr) {
+			if string(payload) != "again" || from != a.LocalAddr() {
+				t.Errorf("received %q from %v", payload, from)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		b.SetReadDeadline(time.Now().Add(time.Second))
+		if err := b.Receive(func([]byte, mesh.Addr) { t.Error("a packet from nowhere") }); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("receive after the deadline: %v", err)
 		}
 		for _, bad := range []struct {
 			to   net.Addr

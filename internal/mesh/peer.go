@@ -32,9 +32,10 @@ type peer struct {
 
 	heard   atomic.Int64  // node clock at the last frame received
 	life    atomic.Uint64 // frames that only an established peer sends
-	writing atomic.Int64  // node clock at the start of the write under way; 0 if none
-	up      atomic.Bool   // established: data passes
-	ending  atomic.Bool   // rejected: what comes in is ignored
+	moved   traffic
+	writing atomic.Int64 // node clock at the start of the write under way; 0 if none
+	up      atomic.Bool  // established: data passes
+	ending  atomic.Bool  // rejected: what comes in is ignored
 
 	sent  chan struct{} // closed when the writer has ended
 	done  chan struct{} // closed by close
@@ -93,6 +94,8 @@ func (p *peer) read() error {
 		}
 		p.heard.Store(n.clock())
 		b := f.Bytes()
+		p.moved.framesIn.Add(1)
+		p.moved.bytesIn.Add(uint64(len(b)))
 		if len(b) == 0 {
 			n.counters.malformed.Add(1)
 			f.Release()
@@ -140,9 +143,15 @@ func (p *peer) write() {
 		p.writing.Store(max(1, p.node.clock()))
 		err := p.link.WriteFrames(batch)
 		p.writing.Store(0)
+		var sent uint64
 		for i, f := range batch {
+			sent += uint64(len(f.Bytes()))
 			f.Release()
 			batch[i] = nil
+		}
+		if err == nil {
+			p.moved.framesOut.Add(uint64(len(batch)))
+			p.moved.bytesOut.Add(sent)
 		}
 		if err != nil {
 			p.close(&linkError{writing: true, err: err})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,10 +80,10 @@ func TestAcceptErrors(t *testing.T) {
 // TestDialLog: a failure that repeats is logged when it begins, changes and ends.
 func TestDialLog(t *testing.T) {
 	var got []string
-	s := &server{log: slog.New(&recorder{&got})}
+	r := dials(slog.New(&recorder{&got}))
 	first, second := errors.New("refused"), errors.New("no route")
 	for _, err := range []error{nil, nil, first, first, first, second, second, nil, nil, first} {
-		s.dialed(t.Context(), err)
+		r.report(err)
 	}
 	want := []string{"WARN refused", "WARN no route", "INFO ", "WARN refused"}
 	if len(got) != len(want) {
@@ -93,6 +94,26 @@ func TestDialLog(t *testing.T) {
 			t.Errorf("log %q, want %q", got, want)
 		}
 	}
+}
+
+// TestPacketLog: whoever sends packets cannot fill the log.
+func TestPacketLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		tooLong := errors.New("too long")
+		r := sending(slog.New(&recorder{&got}))
+		for i := range 1000 {
+			r.report(nil)
+			r.report(tooLong)
+			if i%100 == 0 {
+				time.Sleep(packetReports / 4)
+			}
+		}
+		want := []string{"WARN too long", "INFO ", "WARN too long"}
+		if !slices.Equal(got, want) {
+			t.Errorf("log %q, want %q", got, want)
+		}
+	})
 }
 
 type recorder struct{ lines *[]string }

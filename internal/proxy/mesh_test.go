@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -55,18 +57,28 @@ func twoNodes(t testing.TB) (a, b *mesh.Node) {
 	}
 }
 
+// config is that of any service.
+type config interface {
+	Open(*mesh.Node, *slog.Logger) (*Service, error)
+}
+
+// started opens a service and runs it until the test ends, or stop is called.
+func started(t testing.TB, n *mesh.Node, c config) (at net.Addr, stop func() error) {
+	t.Helper()
+	s, err := c.Open(n, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.addr, running(t, s.Run)
+}
+
 // overMesh returns the address of a way in at a whose way out at b leads to the target.
 func overMesh(t testing.TB, to net.Addr) net.Addr {
 	t.Helper()
 	a, b := twoNodes(t)
-	service, err := b.Listen(TCPService("out", to.String(), nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, func(ctx context.Context) error { return ServeOut(ctx, service, to.String(), nil, nil) })
-	ln := listenTCP(t)
-	running(t, func(ctx context.Context) error { return ServeIn(ctx, a, ln, "b", "out", nil, nil) })
-	return ln.Addr()
+	started(t, b, TCPClient{Service: "out", Address: to.String()})
+	at, _ := started(t, a, TCPServer{Address: "127.0.0.1:0", RemoteNode: "b", RemoteService: "out"})
+	return at
 }
 
 // TestOverMesh carries many connections at once, each with a half close.
@@ -97,11 +109,35 @@ func TestOverMesh(t *testing.T) {
 	wg.Wait()
 }
 
-// TestOverMeshAdvert: a way out is advertised as the original does.
-func TestOverMeshAdvert(t *testing.T) {
-	s := TCPService("out", "127.0.0.1:99", nil)
-	if !s.Advertise || s.Name != "out" || s.Tags["type"] != "TCP Proxy" || s.Tags["address"] != "127.0.0.1:99" {
-		t.Errorf("service %+v", s)
+// TestAdverts: the ways out are advertised as those of the original.
+func TestAdverts(t *testing.T) {
+	_, b := twoNodes(t)
+	want := map[wire.Service]wire.Advert{}
+	for name, c := range map[wire.Service]struct {
+		config
+		kind wire.ConnType
+		tags map[string]string
+	}{
+		"tcp":  {TCPClient{Service: "tcp", Address: "127.0.0.1:99"}, wire.Stream, map[string]string{"type": "TCP Proxy", "address": "127.0.0.1:99"}},
+		"udp":  {UDPClient{Service: "udp", Address: "127.0.0.1:98"}, wire.Datagram, map[string]string{"type": "UDP Proxy", "address": "127.0.0.1:98"}},
+		"unix": {UnixClient{Service: "unix", Filename: "/nowhere"}, wire.Stream, map[string]string{"type": "Unix Proxy", "filename": "/nowhere"}},
+		"cmd":  {CommandService{Service: "cmd", Command: "cat"}, wire.Stream, map[string]string{"type": "Command Service"}},
+	} {
+		if name == "cmd" && !haveTerminals {
+			continue
+		}
+		started(t, b, c)
+		want[name] = wire.Advert{NodeID: "b", Service: name, ConnType: c.kind, Tags: c.tags}
+	}
+	for _, got := range b.Status().Adverts {
+		w := want[got.Service]
+		if got.NodeID != w.NodeID || got.ConnType != w.ConnType || !maps.Equal(got.Tags, w.Tags) {
+			t.Errorf("advert %+v, want %+v", got, w)
+		}
+		delete(want, got.Service)
+	}
+	if len(want) > 0 {
+		t.Errorf("not advertised: %v", want)
 	}
 }
 
@@ -109,9 +145,8 @@ func TestOverMeshAdvert(t *testing.T) {
 func TestOverMeshNobody(t *testing.T) {
 	a, _ := twoNodes(t)
 	for _, node := range []wire.NodeID{"b", "nowhere"} {
-		ln := listenTCP(t)
-		running(t, func(ctx context.Context) error { return ServeIn(ctx, a, ln, node, "none", nil, nil) })
-		wantNothing(t, ln.Addr())
+		at, _ := started(t, a, TCPServer{Address: "127.0.0.1:0", RemoteNode: node, RemoteService: "none"})
+		wantNothing(t, at)
 	}
 }
 

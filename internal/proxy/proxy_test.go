@@ -93,7 +93,7 @@ func running(t testing.TB, f func(ctx context.Context) error) (stop func() error
 func through(t testing.TB, to net.Addr) net.Addr {
 	t.Helper()
 	ln := listenTCP(t)
-	running(t, func(ctx context.Context) error { return ServeOut(ctx, ln, to.String(), nil, nil) })
+	running(t, func(ctx context.Context) error { return serve(ctx, ln, toTCP(to.String(), nil), named(nil)) })
 	return ln.Addr()
 }
 
@@ -219,7 +219,7 @@ func TestSlowDial(t *testing.T) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			return dialTCP(ctx, to.String(), nil)
+			return toTCP(to.String(), nil)(ctx)
 		}, slog.New(slog.DiscardHandler))
 	})
 	stuck := dial(t, ln.Addr())
@@ -249,7 +249,7 @@ func TestListenerClosed(t *testing.T) {
 	to := target(t, echo)
 	ln := listenTCP(t)
 	done := make(chan error, 1)
-	go func() { done <- ServeOut(t.Context(), ln, to.String(), nil, nil) }()
+	go func() { done <- serve(t.Context(), ln, toTCP(to.String(), nil), named(nil)) }()
 	c := dial(t, ln.Addr())
 	b := make([]byte, 2)
 	for range 2 {
@@ -263,4 +263,28 @@ func TestListenerClosed(t *testing.T) {
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// eventually waits until a condition gives no error.
+func eventually(t *testing.T, ok func() error) {
+	t.Helper()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(patience); ; <-poll.C {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// unless is an error, unless ok.
+func unless(ok bool, text string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(text)
 }

@@ -53,14 +53,9 @@ func TestResetPassesTheMesh(t *testing.T) {
 func TestStopIsNoEnd(t *testing.T) {
 	to, arrived, ended := counting(t)
 	a, b := twoNodes(t)
-	service, err := b.Listen(TCPService("out", to.String(), nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, func(ctx context.Context) error { return ServeOut(ctx, service, to.String(), nil, nil) })
-	ln := listenTCP(t)
-	stop := running(t, func(ctx context.Context) error { return ServeIn(ctx, a, ln, "b", "out", nil, nil) })
-	c := dial(t, ln.Addr())
+	started(t, b, TCPClient{Service: "out", Address: to.String()})
+	at, stop := started(t, a, TCPServer{Address: "127.0.0.1:0", RemoteNode: "b", RemoteService: "out"})
+	c := dial(t, at)
 	c.Write(make([]byte, upload))
 	<-arrived
 	if err := stop(); err != nil {
@@ -94,7 +89,7 @@ func TestAnswerOutlivesUnreadRequest(t *testing.T) {
 	})
 	t.Cleanup(func() { ln.Close(); service.Wait() })
 	local := listenTCP(t)
-	running(t, func(ctx context.Context) error { return ServeIn(ctx, a, local, "b", "rude", nil, nil) })
+	running(t, func(ctx context.Context) error { return serve(ctx, local, toMesh(a, "b", "rude", nil), named(nil)) })
 	c := dial(t, local.Addr())
 	c.Write(make([]byte, 16<<20)) // nothing is read before all of it is gone
 	c.CloseWrite()

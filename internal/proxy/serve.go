@@ -10,33 +10,33 @@ import (
 )
 
 const (
-	maxConns     = 4096             // joined at a time by one listener
-	openTimeout  = 15 * time.Second // of a TLS handshake or a TCP dial
-	minPause     = 5 * time.Millisecond
-	maxPause     = time.Second
-	pauseGrowths = 2 // how much longer each wait after an error of accept is
+	maxConns    = 4096             // at a time, of one listener
+	openTimeout = 15 * time.Second // of a TLS handshake or a dial of a socket
 )
 
 // dialFunc opens the other side of one accepted connection.
 type dialFunc func(ctx context.Context) (net.Conn, error)
 
-// server joins what it accepts with what it dials.
+// server handles what it accepts, each connection on its own.
 type server struct {
-	ln    net.Listener
-	dial  dialFunc
-	log   *slog.Logger // with attributes that name the service
-	conns sync.WaitGroup
-	slots chan struct{} // one per connection
-
-	mu     sync.Mutex // guards failed
-	failed string     // the text of the last dial's error, empty if it succeeded
+	ln     net.Listener
+	handle func(ctx context.Context, c net.Conn) // owns c; ends when ctx does
+	log    *slog.Logger                          // with attributes that name the service
+	conns  sync.WaitGroup
+	slots  chan struct{} // one per connection
 }
 
-// serve runs until ctx ends, then closes ln and all connections, waits for
+// serve joins what ln accepts with what it dials, as accept does.
+func serve(ctx context.Context, ln net.Listener, dial dialFunc, log *slog.Logger) error {
+	j := &joiner{dial: dial, log: log, dials: dials(log)}
+	return accept(ctx, ln, j.handle, maxConns, log)
+}
+
+// accept runs until ctx ends, then closes ln and all connections, waits for
 // them and returns nil; or until ln is closed by somebody else, which leaves
 // the connections to their end and returns that error.
-func serve(ctx context.Context, ln net.Listener, dial dialFunc, log *slog.Logger) error {
-	s := &server{ln: ln, dial: dial, log: log, slots: make(chan struct{}, maxConns)}
+func accept(ctx context.Context, ln net.Listener, handle func(context.Context, net.Conn), limit int, log *slog.Logger) error {
+	s := &server{ln: ln, handle: handle, log: log, slots: make(chan struct{}, limit)}
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 	defer ln.Close() // so that it is closed, and not about to be, when serve returns
@@ -74,7 +74,7 @@ func (s *server) reserve(ctx context.Context) bool {
 		return true
 	default:
 	}
-	s.log.Warn("too many connections, new ones wait", "limit", maxConns)
+	s.log.Warn("too many connections, new ones wait", "limit", cap(s.slots))
 	select {
 	case s.slots <- struct{}{}:
 		return true
@@ -83,31 +83,36 @@ func (s *server) reserve(ctx context.Context) bool {
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+// joiner joins connections with what it dials for them.
+type joiner struct {
+	dial  dialFunc
+	log   *slog.Logger
+	dials *reporter
+}
+
+// dials reports how dials go.
+func dials(log *slog.Logger) *reporter {
+	return &reporter{log: log, bad: "dial failed", good: "dial succeeds again"}
 }
 
 // handle owns an accepted connection.
-func (s *server) handle(ctx context.Context, c net.Conn) {
+func (j *joiner) handle(ctx context.Context, c net.Conn) {
 	if err := handshake(ctx, c); err != nil {
 		c.Close()
-		s.log.Debug("handshake failed", "address", c.RemoteAddr().String(), "err", err)
+		j.log.Debug("handshake failed", "address", c.RemoteAddr().String(), "err", err)
 		return
 	}
-	other, err := s.dial(ctx)
-	s.dialed(ctx, err)
+	other, err := j.dial(ctx)
+	if ctx.Err() == nil {
+		j.dials.report(err)
+	}
 	if err != nil {
 		abort(c)
 		return
 	}
 	sent, received, err := join(ctx, c, other)
-	if s.log.Enabled(ctx, slog.LevelDebug) {
-		s.log.Debug("connection ended", "address", c.RemoteAddr().String(),
+	if j.log.Enabled(ctx, slog.LevelDebug) {
+		j.log.Debug("connection ended", "address", c.RemoteAddr().String(),
 			"sent", sent, "received", received, "err", err)
 	}
 }
@@ -122,26 +127,4 @@ func handshake(ctx context.Context, c net.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	return h.HandshakeContext(ctx)
-}
-
-// dialed logs how a dial went, if that differs from the one before.
-func (s *server) dialed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	s.mu.Lock()
-	before := s.failed
-	s.failed = text
-	s.mu.Unlock()
-	switch {
-	case text == before:
-	case text == "":
-		s.log.Info("dial succeeds again")
-	default:
-		s.log.Warn("dial failed", "err", err)
-	}
 }

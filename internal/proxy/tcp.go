@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 
@@ -11,54 +11,75 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
-// ServeIn is a way in: it joins each connection that ln accepts with a stream
-// to a service of another node. For TLS on the local side ln is a TLS listener;
-// tlsClient, which may be nil, is for the stream. A nil log discards.
-//
-// It owns ln. It returns nil when ctx has ended, and with it all connections,
-// or an error if ln was closed by somebody else.
-func ServeIn(ctx context.Context, n *mesh.Node, ln net.Listener, node wire.NodeID, service wire.Service,
-	tlsClient *tls.Config, log *slog.Logger,
-) error {
-	dial := func(ctx context.Context) (net.Conn, error) { return n.Dial(ctx, node, service, tlsClient) }
-	return serve(ctx, ln, dial, named(log).With("node", string(node), "service", string(service)))
+// TCPServer is a way in (section tcp-server): it joins each connection to a TCP
+// port with a stream to a service of another node.
+type TCPServer struct {
+	Address       string      // to listen on, BINDADDR:PORT
+	RemoteNode    wire.NodeID // the node that has the service
+	RemoteService wire.Service
+	TLSServer     *tls.Config // for the TCP side; nil is none
+	TLSClient     *tls.Config // for the stream; nil is the anonymous certificate
 }
 
-// ServeOut is a way out: it joins each stream that ln, a listener of the mesh,
-// accepts with a TCP connection to address, HOST:PORT. tlsClient, if not nil,
-// is for that connection; the name it verifies is HOST unless it has one. A
-// nil log discards.
-//
-// It owns ln. It returns nil when ctx has ended, and with it all connections,
-// or an error if ln was closed by somebody else.
-func ServeOut(ctx context.Context, ln net.Listener, address string, tlsClient *tls.Config, log *slog.Logger) error {
-	dial := func(ctx context.Context) (net.Conn, error) { return dialTCP(ctx, address, tlsClient) }
-	return serve(ctx, ln, dial, named(log).With("address", address))
-}
-
-// TCPService describes the mesh service of a way out, to be given to Listen of
-// the node: advertised as `TCP Proxy`, with the address. tlsServer is for the
-// streams; nil is the anonymous certificate.
-func TCPService(name wire.Service, address string, tlsServer *tls.Config) mesh.Service {
-	return mesh.Service{
-		Name:      name,
-		Advertise: true,
-		Tags:      map[string]string{"type": "TCP Proxy", "address": address},
-		TLS:       tlsServer,
+// Open listens. A nil log discards.
+func (c TCPServer) Open(n *mesh.Node, log *slog.Logger) (*Service, error) {
+	ln, err := net.Listen("tcp", c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("error listening on TCP: %w", err)
 	}
+	if c.TLSServer != nil {
+		ln = tls.NewListener(ln, c.TLSServer)
+	}
+	return joined(ln, toMesh(n, c.RemoteNode, c.RemoteService, c.TLSClient),
+		named(log).With("node", string(c.RemoteNode), "service", string(c.RemoteService))), nil
 }
 
-func dialTCP(ctx context.Context, address string, c *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	if c == nil {
-		var d net.Dialer
+// TCPClient is a way out (section tcp-client): it offers a stream service,
+// advertised as `TCP Proxy`, and joins each stream with a TCP connection.
+type TCPClient struct {
+	Service   wire.Service
+	Address   string      // to connect to, HOST:PORT; looked up for each connection
+	TLSServer *tls.Config // for the streams; nil is the anonymous certificate
+	TLSClient *tls.Config // for the TCP side; nil is none. It verifies HOST unless it has a name
+}
+
+// Open listens on the mesh. A nil log discards.
+func (c TCPClient) Open(n *mesh.Node, log *slog.Logger) (*Service, error) {
+	ln, err := n.Listen(mesh.Service{
+		Name: c.Service, Advertise: true, TLS: c.TLSServer,
+		Tags: map[string]string{"type": "TCP Proxy", "address": c.Address},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return joined(ln, toTCP(c.Address, c.TLSClient), named(log).With("service", string(c.Service), "address", c.Address)), nil
+}
+
+// toMesh dials streams to one service.
+func toMesh(n *mesh.Node, node wire.NodeID, service wire.Service, c *tls.Config) dialFunc {
+	return func(ctx context.Context) (net.Conn, error) { return n.Dial(ctx, node, service, c) }
+}
+
+// toTCP dials one address.
+func toTCP(address string, c *tls.Config) dialFunc {
+	return func(ctx context.Context) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		if c == nil {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+		d := tls.Dialer{Config: c}
 		return d.DialContext(ctx, "tcp", address)
 	}
-	d := tls.Dialer{Config: c}
-	return d.DialContext(ctx, "tcp", address)
 }
 
-func named(log *slog.Logger) *slog.Logger {
-	return cmp.Or(log, slog.New(slog.DiscardHandler))
+// joined is the service that joins what ln accepts with what dial opens.
+func joined(ln net.Listener, dial dialFunc, log *slog.Logger) *Service {
+	log.Debug("listening", "address", ln.Addr().String())
+	return &Service{
+		addr:  ln.Addr(),
+		run:   func(ctx context.Context) error { return serve(ctx, ln, dial, log) },
+		close: func() { ln.Close() },
+	}
 }

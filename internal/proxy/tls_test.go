@@ -38,7 +38,7 @@ func TestTLS(t *testing.T) {
 	}()
 	outer := listenTCP(t)
 	running(t, func(ctx context.Context) error {
-		return ServeOut(ctx, tls.NewListener(outer, server), inner.Addr().String(), client, nil)
+		return serve(ctx, tls.NewListener(outer, server), toTCP(inner.Addr().String(), client), named(nil))
 	})
 	c := tls.Client(dial(t, outer.Addr()), &tls.Config{RootCAs: client.RootCAs, ServerName: "127.0.0.1"})
 	io.WriteString(c, "request")

@@ -20,6 +20,9 @@ func newBackoff() *backoff { return &backoff{firstPause} }
 // reset makes the next pause the shortest.
 func (b *backoff) reset() { b.pause = firstPause }
 
+// limit shortens the next pause.
+func (b *backoff) limit(most time.Duration) { b.pause = min(b.pause, most) }
+
 // wait pauses; a value from kick ends the pause at once. It is false when ctx
 // has ended.
 func (b *backoff) wait(ctx context.Context, kick <-chan struct{}) bool {
@@ -37,7 +40,8 @@ func (b *backoff) until(ctx context.Context, kick <-chan struct{}, deadline time
 	b.pause = min(time.Duration(float64(b.pause)*pauseFactor), lastPause)
 	select {
 	case <-timer.C:
-	case <-kick:
+	case <-kick: // there is a reason to hope
+		b.reset()
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil

@@ -24,7 +24,9 @@ func bulk(_ context.Context, _ []string, _ io.Reader, out io.Writer) int {
 type count struct{ n int64 }
 
 func (c *count) Status(controlproto.UnitStatus) error { return nil }
-func (c *count) Output(p []byte) error                { c.n += int64(len(p)); return nil }
+func (*count) Stderr([]byte) error                    { return nil }
+
+func (c *count) Output(p []byte) error { c.n += int64(len(p)); return nil }
 
 func BenchmarkFollowLocal(b *testing.B) {
 	n, sup := newNode(b, "solo")
@@ -33,7 +35,7 @@ func BenchmarkFollowLocal(b *testing.B) {
 	for b.Loop() {
 		id := n.mustSubmit("cat", "", "")
 		var c count
-		if _, err := n.m.Follow(context.Background(), id, 0, &c); err != nil || c.n != benchOutput {
+		if _, err := n.m.Follow(context.Background(), id, FollowOptions{}, &c); err != nil || c.n != benchOutput {
 			b.Fatal(c.n, err)
 		}
 		n.m.Release(context.Background(), id, false)
@@ -50,7 +52,7 @@ func BenchmarkFollowRemote(b *testing.B) {
 			b.Fatal(err)
 		}
 		var c count
-		if _, err := p.foo.m.Follow(context.Background(), id, 0, &c); err != nil || c.n != benchOutput {
+		if _, err := p.foo.m.Follow(context.Background(), id, FollowOptions{}, &c); err != nil || c.n != benchOutput {
 			b.Fatal(c.n, err)
 		}
 		p.foo.m.Release(context.Background(), id, false)

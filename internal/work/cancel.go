@@ -41,6 +41,7 @@ func (m *Manager) Release(ctx context.Context, id string, force bool) (pending b
 	}
 	switch u.kind {
 	case command:
+		m.releaseLater(u)
 		err = m.cancelCommand(ctx, u)
 	case remote:
 		pending, err = m.releaseRemote(ctx, u, force)
@@ -59,4 +60,20 @@ func (m *Manager) Release(ctx context.Context, id string, force bool) (pending b
 	}
 	m.c.Logger.Info("unit released", "unit", id)
 	return false, nil
+}
+
+// releaseLater has a command unit deleted when its command has ended, also if the
+// client that asks for its release does not wait so long, or the daemon ends.
+func (m *Manager) releaseLater(u *unit) {
+	if u.ended() {
+		return
+	}
+	if err := m.store.mark(u.id, fileRelease); err != nil {
+		m.c.Logger.Warn("release could not be noted on disk", "unit", u.id, "err", err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.live != nil {
+		u.live.releasing = true
+	}
 }

@@ -37,7 +37,10 @@ type Config struct {
 	// Verify checks the token of a request to this node; nil: there is no key.
 	Verify func(token string) error
 	Grace  time.Duration // from the interrupt of a cancelled command to its kill; default DefaultGrace
-	Logger *slog.Logger  // nil: nothing is logged
+	// Unsynced answers submissions without waiting for the disk: faster, and what
+	// was accepted in the last seconds before a power cut may be lost.
+	Unsynced bool
+	Logger   *slog.Logger // nil: nothing is logged
 }
 
 // Command is a work type that runs a program (spec work 5.1).
@@ -47,6 +50,15 @@ type Command struct {
 	Params             string // that go before those of a submission
 	AllowRuntimeParams bool   // a submission may bring params
 	VerifySignature    bool   // submissions must be signed, but for those on a Unix socket
+
+	SeparateStderr bool // keep the error output apart, unless the submission says otherwise
+
+	// Limits; zero: none.
+	MaxUnits   int           // commands that run at a time; further units wait as Pending, in the order of their acceptance
+	MaxRuntime time.Duration // of one command
+	MaxOutput  int64         // bytes of one unit, error output included
+	KeepFor    time.Duration // a unit that has ended is released after so long
+	KeepCount  int           // of the units that have ended the newest so many are kept
 }
 
 // Dialer opens the control service of a node over the mesh, with the named

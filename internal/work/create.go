@@ -48,11 +48,11 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 	}
 	p.rec, _ = p.rec.step(waiting())
 	u := &unit{
-		kind: p.kind, rec: p.rec, far: p.far, from: from.Node, chosen: s.UnitID != "", seq: 1,
+		kind: p.kind, rec: p.rec, far: p.far, from: from.Node, chosen: s.UnitID != "", stream: s.Stream, seq: 1,
 		live: &live{params: p.params},
 	}
 	if p.kind == remote {
-		u.live.remoteID = newID()
+		u.live.remoteID, u.live.stderr = newID(), s.Stderr
 	}
 	sub := &Submission{m: m, u: u}
 	u.live.sub = sub
@@ -64,7 +64,7 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 	}
 	if err := sub.open(); err != nil {
 		m.dropNew(u)
-		return nil, controlproto.New(controlproto.Internal, err.Error())
+		return nil, m.diskError("", err)
 	}
 	m.keep.later(u)
 	return sub, nil
@@ -76,7 +76,8 @@ func (m *Manager) place(u *unit, chosen string) error {
 	defer u.saveMu.Unlock()
 	var early *receipt
 	if u.chosen { // its submitter may come back after a crash
-		early = &receipt{Node: u.from, Chosen: true, RemoteID: u.live.remoteID, Status: u.forDiskLocked()} // nobody else knows u yet
+		r := u.receiptLocked(false, 0) // nobody else knows u yet
+		early = &r
 	}
 	for {
 		if u.id = chosen; u.id == "" {
@@ -93,7 +94,7 @@ func (m *Manager) place(u *unit, chosen string) error {
 			if errors.Is(err, fs.ErrExist) {
 				err = controlproto.New(controlproto.Exists, "work unit "+u.id+" exists already")
 			} else {
-				err = controlproto.New(controlproto.Internal, "make the unit's directory: "+err.Error())
+				err = m.diskError("make the unit's directory", err)
 			}
 		}
 		if chosen != "" || controlproto.CodeOf(err) != controlproto.Exists {
@@ -118,6 +119,12 @@ func (m *Manager) plan(s controlproto.Submit, from Origin) (plan, error) {
 	if err := m.checkSignature(t != nil && t.VerifySignature, s.Signature, from); err != nil {
 		return plan{}, err
 	}
+	switch s.Stderr {
+	case "", controlproto.StderrMixed, controlproto.StderrSeparate:
+	default:
+		return plan{}, controlproto.New(controlproto.Invalid,
+			fmt.Sprintf("stderr is %q, but must be %q or %q", s.Stderr, controlproto.StderrMixed, controlproto.StderrSeparate))
+	}
 	if s.Node == m.c.Node || strings.EqualFold(s.Node, "localhost") {
 		return planCommand(t, s)
 	}
@@ -137,10 +144,14 @@ func planCommand(t *Command, s controlproto.Submit) (plan, error) {
 	}
 	params = joinParams(t.Params, params)
 	extra := commandExtra{Params: params}
-	return plan{
+	p := plan{
 		kind: command, params: params,
 		rec: record{Detail: detailCreated, WorkType: s.WorkType, ExtraData: extra.encode()},
-	}, nil
+	}
+	if s.Stderr == controlproto.StderrSeparate || s.Stderr == "" && t.SeparateStderr {
+		p.rec.StderrSize = new(int64)
+	}
+	return p, nil
 }
 
 func (m *Manager) planRemote(s controlproto.Submit) (plan, error) {

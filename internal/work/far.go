@@ -51,13 +51,32 @@ func (c *farConn) CloseWrite() error {
 	return err
 }
 
+// leavePatience bounds the wait for the other node's end of a connection.
+const leavePatience = time.Second
+
+// leave closes a connection whose last answer was read. A node of
+// ansible/receptor warns in its log when its direction is given up before it has
+// ended it, so that is waited for.
+func (c *farConn) leave() {
+	defer c.Close()
+	if c.ours || c.CloseWrite() != nil {
+		return
+	}
+	timer := time.AfterFunc(leavePatience, func() { c.Close() })
+	defer timer.Stop()
+	_, _ = io.Copy(io.Discard, c.ReadWriteCloser) // its end, or nothing that matters
+}
+
 // dial connects to the unit's node. With ours the client is ready, otherwise
 // openV1 makes it.
 func (d *driver) dial(ctx context.Context) (*farConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, dialPatience, errors.New("no answer in time"))
 	defer cancel()
 	x := d.u.far
 	conn, ours, err := d.m.c.Dial(ctx, x.RemoteNode, x.TLSClient)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +134,9 @@ func (d *driver) tell(ctx context.Context, what string) error {
 		}
 	}
 	err = d.request(ctx, conn.client, what, d.u.remoteID())
+	if answer := new(controlproto.Error); err == nil || errors.As(err, &answer) {
+		conn.leave()
+	}
 	if e, ok := errors.AsType[*controlproto.Error](err); ok && !passing(e) {
 		d.heard()
 		text := strings.TrimSpace(e.Message)
@@ -149,18 +171,21 @@ func (d *driver) told(what string, refused error) error {
 	u := d.u
 	u.mu.Lock()
 	released := u.far.LocalReleased
+	u.live.parting = time.Time{}
 	switch {
 	case refused != nil && (u.far.RemoteStarted || u.far.LocalReleased):
 		u.far.LocalCancelled, u.far.LocalReleased = false, false
 	case what == "cancel":
 		u.live.cancelTold = true
-	case !released: // it has disowned the unit, or refused to
+	case !released && refused == nil: // it has disowned the unit
 		u.far.RemoteUnitID = ""
 	}
 	u.touchLocked()
 	u.mu.Unlock()
 	if refused != nil {
-		d.m.c.Logger.Warn("the other node refuses", "unit", u.id, "node", u.far.RemoteNode, "err", refused)
+		if what != "release" || released { // else it is tried again, and rest says so once
+			d.m.c.Logger.Warn("the other node refuses", "unit", u.id, "node", u.far.RemoteNode, "err", refused)
+		}
 		return refused
 	}
 	if what == "release" && released {

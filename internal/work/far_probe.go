@@ -18,6 +18,8 @@ const (
 	// probePatience is how long the stream has, after a probe has found news, to
 	// bring them.
 	probePatience = 2 * time.Second
+	// answerPatience is how long the node has to answer a probe before it counts as silent.
+	answerPatience = 10 * time.Second
 )
 
 // probe watches over a stream until stop is called; giveUp ends the stream.
@@ -44,7 +46,7 @@ type prober struct {
 func (d *driver) progress() (size int64, moves uint64) {
 	d.u.mu.Lock()
 	defer d.u.mu.Unlock()
-	return d.u.size, d.u.moves
+	return d.u.size + d.u.errSize, d.u.moves
 }
 
 // moved tells whether the stream has brought something since the last check.
@@ -58,9 +60,16 @@ func (p *prober) moved() bool {
 func (p *prober) check(ctx context.Context) {
 	if p.moved() {
 		p.pause = firstProbe
+		if p.d.silent() {
+			p.d.heard()
+		}
 	} else {
 		p.pause = min(2*p.pause, lastProbe)
-		if p.news(ctx) {
+		news := p.news(ctx)
+		if p.d.silent() {
+			p.pause = firstProbe // its return is to be seen soon
+		}
+		if news {
 			pause(ctx, probePatience)
 			if ctx.Err() == nil && !p.moved() {
 				p.giveUp(errors.New("the stream from the other node has stalled"))
@@ -74,20 +83,23 @@ func (p *prober) check(ctx context.Context) {
 
 // news asks whether the other node knows more than the stream has brought.
 func (p *prober) news(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	asked, cancel := context.WithTimeoutCause(ctx, answerPatience, errors.New("no answer within "+answerPatience.String()))
 	defer cancel()
-	conn, err := p.d.dial(ctx)
+	conn, err := p.d.dial(asked)
 	if err == nil {
 		defer conn.Close()
 		if !conn.ours { // it was replaced by another kind of node
 			return true
 		}
 		var st controlproto.UnitStatus
-		err = conn.client.Call(ctx, map[string]any{
+		err = conn.client.Call(asked, map[string]any{
 			"command": "work", "subcommand": "status", "unitid": p.d.u.remoteID(),
 		}, &st)
 		if err == nil {
 			p.d.heard()
+			if st.StderrSize != nil {
+				st.StdoutSize += *st.StderrSize
+			}
 			return st.State.Ended() || st.StdoutSize > p.size
 		}
 	}
@@ -95,11 +107,27 @@ func (p *prober) news(ctx context.Context) bool {
 		return true
 	}
 	if ctx.Err() == nil {
+		if asked.Err() != nil {
+			err = context.Cause(asked)
+		}
 		p.d.u.mu.Lock()
-		p.d.noteSilenceLocked(errandWatch, err)
+		if l := p.d.u.live; l != nil {
+			since := l.sign
+			if since.IsZero() {
+				since = time.Now()
+			}
+			p.d.noteSilenceLocked(errandWatch, err, since)
+		}
 		p.d.u.mu.Unlock()
 	}
 	return false
+}
+
+// silent tells that the node is known not to answer.
+func (d *driver) silent() bool {
+	d.u.mu.Lock()
+	defer d.u.mu.Unlock()
+	return d.u.live != nil && !d.u.live.heard.since.IsZero()
 }
 
 // pause waits, at most until ctx ends.

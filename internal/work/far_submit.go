@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 )
@@ -16,6 +17,11 @@ func (d *driver) submit(ctx context.Context) error {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return err
+	}
+	streamed, whole := d.streaming()
+	if streamed && !whole && !conn.ours {
+		conn.Close()
+		return d.awaitPayload(ctx)
 	}
 	stdin, err := os.Open(d.m.store.path(d.u.id, fileStdin))
 	if err != nil {
@@ -28,9 +34,16 @@ func (d *driver) submit(ctx context.Context) error {
 		conn.Close()
 		return d.refused(controlproto.New(controlproto.Denied, err.Error()))
 	}
-	if !conn.ours {
+	switch {
+	case !conn.ours:
 		defer conn.Close()
-		return d.submitV1(ctx, conn, stdin, token)
+		err := d.submitV1(ctx, conn, stdin, token)
+		if _, refused := errors.AsType[*refusedError](err); err == nil || refused {
+			conn.leave()
+		}
+		return err
+	case streamed:
+		return d.submitStream(ctx, conn, token)
 	}
 	if err := d.submitV2(ctx, conn, stdin, token); err != nil {
 		conn.Close()
@@ -48,21 +61,27 @@ func (d *driver) submitV2(ctx context.Context, conn *farConn, stdin *os.File, to
 		return err
 	}
 	created := false
-	_, err = conn.client.Submit(ctx, controlproto.Submit{
-		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, UnitID: id,
-		Signature: token, Params: d.u.far.RemoteParams,
-	}, stdin, controlproto.SubmitOptions{
+	_, err = conn.client.Submit(ctx, d.submission(id, token), stdin, controlproto.SubmitOptions{
 		Created: func(controlproto.UnitEvent) { created = true; d.heard() },
 		Resume:  again,
 	})
+	if err != nil {
+		return d.submitFailed(ctx, id, err, created)
+	}
+	return d.started(id)
+}
+
+// submitFailed says what follows from the failure of a submission to one of our
+// nodes; created tells that the unit had come into being there.
+func (d *driver) submitFailed(ctx context.Context, id string, err error, created bool) error {
 	e, ok := errors.AsType[*controlproto.Error](err)
 	switch {
-	case err == nil:
-		return d.started(id)
 	case !ok || passing(e):
 		return err
 	case e.Code == controlproto.Exists:
 		return d.changeID(ctx)
+	case e.Code == controlproto.Canceled:
+		return d.canceledThere(ctx, id, err)
 	}
 	d.heard()
 	text := "could not parse response: ERROR: " + e.Message
@@ -70,6 +89,26 @@ func (d *driver) submitV2(ctx context.Context, conn *farConn, stdin *os.File, to
 		text = "error from remote: " + e.Message
 	}
 	return d.refused(controlproto.New(e.Code, text))
+}
+
+// canceledThere finds out what a cancelled submission means: the unit was
+// cancelled there, which watching it tells; or only the request was, as the
+// daemon stopped or its disk held it up, and may be made again.
+func (d *driver) canceledThere(ctx context.Context, id string, refusal error) error {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if !conn.ours {
+		return refusal
+	}
+	var st controlproto.UnitStatus
+	err = conn.client.Call(ctx, map[string]any{"command": "work", "subcommand": "status", "unitid": id}, &st)
+	if err == nil && st.State.Ended() {
+		return d.started(id)
+	}
+	return errors.New(refusal.Error()) // no refusal
 }
 
 // claim notes on disk that the other node may know the unit from now on. again
@@ -94,7 +133,10 @@ func (d *driver) claim() (id string, again bool, err error) {
 	if before { // and what is saved from now on has the id
 		return id, again, nil
 	}
-	return id, again, u.save(d.m.store)
+	if err := u.save(d.m.store); err != nil {
+		return id, again, &storeError{what: "status", err: err}
+	}
+	return id, again, nil
 }
 
 // changeID draws another id for the unit on the other node, where the first one
@@ -104,17 +146,16 @@ func (d *driver) changeID(ctx context.Context) error {
 	u.mu.Lock()
 	u.live.remoteID, u.live.resumed, u.far.RemoteUnitID = newID(), false, ""
 	u.touchLocked()
-	r := receipt{Node: u.from, Chosen: u.chosen, Accepted: true, RemoteID: u.live.remoteID, Status: u.forDiskLocked()}
+	r := u.receiptLocked(true, d.m.store.size(u.id, fileStdin))
 	u.mu.Unlock()
-	r.Payload = d.m.store.size(u.id, fileStdin)
 	u.saveMu.Lock()
 	err := d.m.store.saveReceipt(u.id, r)
 	u.saveMu.Unlock()
 	if err == nil {
-		err = d.m.store.sync.unit(ctx, u.id, fileReceipt)
+		err = d.m.durable(ctx, u.id, fileReceipt)
 	}
 	if err != nil {
-		return err
+		return &storeError{what: "status", err: err}
 	}
 	return errors.New("the other node has a unit of that id already, trying another")
 }
@@ -127,7 +168,7 @@ func (d *driver) started(id string) error {
 	u.far.RemoteUnitID = id
 	if !u.rec.State.Ended() { // else it was cancelled meanwhile, and is released there
 		u.far.RemoteStarted = true
-		u.live.heard = silence{}
+		u.live.heard, u.live.sign = silence{}, time.Now()
 	}
 	u.touchLocked()
 	return nil
@@ -161,6 +202,13 @@ func (d *driver) submitV1(ctx context.Context, conn *farConn, stdin *os.File, to
 		params = make(map[string]string)
 	}
 	params["tlsclient"] = d.u.far.TLSClient // sent though it is empty
+	d.u.mu.Lock()
+	apart := d.u.live != nil && d.u.live.stderr == controlproto.StderrSeparate
+	d.u.mu.Unlock()
+	if apart {
+		d.m.c.Logger.Warn("the other node cannot keep error output apart, it will be mixed with the output",
+			"unit", d.u.id, "node", d.u.far.RemoteNode)
+	}
 	unit := ""
 	_, err := conn.client.Submit(ctx, controlproto.Submit{
 		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, Signature: token, Params: params,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ func (d *driver) watchV1(ctx context.Context, conn *farConn) error {
 		st, err := lines.status(d.u.remoteID())
 		if controlproto.CodeOf(err) == controlproto.NotFound {
 			f.stop()
-			d.gone(w.size)
+			d.gone()
 			return nil
 		}
 		if err != nil {
@@ -117,7 +118,7 @@ func (l *lines) status(id string) (controlproto.UnitStatus, error) {
 // that the unit has ended and all of it is.
 func (d *driver) takeStatus(ctx context.Context, st controlproto.UnitStatus, f *fetch) (done, changed bool, err error) {
 	if !st.State.Ended() {
-		changed = d.u.move(change{st.State, st.Detail, keepSize}, nil)
+		changed = d.u.move(change{state: st.State, detail: st.Detail, size: keepSize}, nil)
 		if changed {
 			d.m.moved(d.u)
 		}
@@ -126,12 +127,13 @@ func (d *driver) takeStatus(ctx context.Context, st controlproto.UnitStatus, f *
 	switch {
 	case have >= st.StdoutSize && st.State.Ended():
 		f.stop() // the stream of a canceled unit has no end of its own
-		return true, true, d.finish(st, f.w.size)
+		return true, true, d.finish(withExitCode(st), f.w, nil)
 	case have >= st.StdoutSize:
+		d.served()
 	case !f.running:
 		if st.State.Ended() && f.ends >= shortTries {
 			d.short = shortTries
-			return true, true, d.finish(st, have)
+			return true, true, d.finish(withExitCode(st), f.w, nil)
 		}
 		f.start(ctx)
 		changed = true
@@ -212,4 +214,23 @@ func (f *fetch) stalled(have int64) bool {
 		f.seen, f.seenAt = have, time.Now()
 	}
 	return time.Since(f.seenAt) > stallPatience
+}
+
+// withExitCode adds the exit code, which a node of ansible/receptor tells in the
+// Detail only (spec work 4).
+func withExitCode(st controlproto.UnitStatus) controlproto.UnitStatus {
+	st.StderrSize, st.ExitCode, st.Ended = nil, nil, time.Time{}
+	code := 0
+	if st.State == controlproto.Failed {
+		text, ok := strings.CutPrefix(st.Detail, "exit status ")
+		n, err := strconv.Atoi(text)
+		if !ok || err != nil || n <= 0 {
+			return st
+		}
+		code = n
+	}
+	if st.State != controlproto.StateCanceled {
+		st.ExitCode = &code
+	}
+	return st
 }

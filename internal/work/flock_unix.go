@@ -26,7 +26,7 @@ func lockDir(dir string) (io.Closer, error) {
 // status file, where the original has made one: nobody else writes to our own.
 // It waits at most patience, and then goes without.
 func lockFile(path string, patience time.Duration) (unlock func()) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0o600) // a FIFO in its place is not waited for
 	if err != nil {
 		return func() {}
 	}

@@ -21,9 +21,13 @@ type keeper struct {
 
 	mu    sync.Mutex
 	units []*unit // guarded by mu
+
+	failing map[*unit]bool // whose status could not be saved, and that was logged; of run
 }
 
-func newKeeper(m *Manager) *keeper { return &keeper{m: m, wake: make(chan struct{}, 1)} }
+func newKeeper(m *Manager) *keeper {
+	return &keeper{m: m, wake: make(chan struct{}, 1), failing: make(map[*unit]bool)}
+}
 
 // later has u saved soon.
 func (k *keeper) later(u *unit) {
@@ -44,13 +48,19 @@ func (k *keeper) laterLocked(u *unit) {
 	poke(k.wake)
 }
 
+// keepRetry is how long a status that could not be saved waits for the next
+// attempt, for example until a full disk has room again.
+const keepRetry = time.Second
+
 // run saves until ctx ends, and then what is left.
 func (k *keeper) run(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer, retry := time.NewTimer(0), time.NewTimer(0)
 	defer timer.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-k.wake:
+		case <-retry.C:
 		case <-ctx.Done():
 			k.flush()
 			return
@@ -61,27 +71,49 @@ func (k *keeper) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		k.flush()
+		if len(k.failing) > 0 {
+			retry.Reset(keepRetry)
+		}
 	}
 }
 
+// flush saves what is to be saved, and what could not be.
 func (k *keeper) flush() {
 	k.mu.Lock()
 	units := k.units
 	k.units = nil
 	k.mu.Unlock()
+	for u := range k.failing {
+		u.mu.Lock()
+		if !u.unsaved { // else it is among them
+			units = append(units, u)
+		}
+		u.mu.Unlock()
+	}
 	var ended []syncRequest
 	for _, u := range units {
 		u.mu.Lock()
 		u.unsaved = false
-		final, runs := u.rec.State.Ended(), u.growsLocked()
+		final, runs, apart := u.rec.State.Ended(), u.growsLocked(), u.rec.StderrSize != nil
 		u.mu.Unlock()
 		wrote, err := u.saveNewer(k.m.store)
+		u.stored(err)
 		if err != nil {
-			k.m.c.Logger.Error("status of a unit could not be saved", "unit", u.id, "err", err)
-			k.again(u)
+			if !k.failing[u] {
+				k.failing[u] = true
+				k.m.c.Logger.Error("status of a unit could not be saved; it is tried again until it can", "unit", u.id, "err", err)
+			}
 			continue
 		}
+		if k.failing[u] {
+			delete(k.failing, u)
+			if wrote {
+				k.m.c.Logger.Info("status of a unit is saved now", "unit", u.id)
+			}
+		}
 		switch {
+		case wrote && final && apart:
+			ended = append(ended, syncRequest{id: u.id, files: []string{fileStatus, fileStdout, fileStderr}})
 		case wrote && final:
 			ended = append(ended, syncRequest{id: u.id, files: []string{fileStatus, fileStdout}})
 		case wrote && runs: // after a power cut it must not run again
@@ -93,23 +125,15 @@ func (k *keeper) flush() {
 	}
 }
 
-// again keeps a unit whose saving failed for the next flush.
-func (k *keeper) again(u *unit) {
-	u.mu.Lock()
-	u.unsaved = true
-	u.mu.Unlock()
-	k.mu.Lock()
-	k.units = append(k.units, u)
-	k.mu.Unlock()
-	time.AfterFunc(time.Second, func() { poke(k.wake) })
-}
-
 // moved is called after a change: it logs it and has it saved.
 func (m *Manager) moved(u *unit) {
 	m.keep.later(u)
 	u.mu.Lock()
 	state, detail := u.rec.State, u.rec.Detail
 	u.mu.Unlock()
+	if u.kind == command && state.Ended() {
+		m.leave(u)
+	}
 	level := slog.LevelDebug
 	if state.Ended() {
 		level = slog.LevelInfo

@@ -42,12 +42,12 @@ func (m *Manager) watchLegacy(u *unit, pid int) {
 		case stop:
 			return
 		case err == nil && r.State.Ended() && !(canceling && alive):
-			m.commandEnded(u, change{r.State, r.Detail, keepSize})
+			m.commandEnded(u, change{state: r.State, detail: r.Detail, size: keepSize, exit: exitOf(r.State, r.Detail)})
 			return
 		case !alive:
 			m.commandEnded(u, failed("the command's runner is gone, its end was not seen"))
 			return
-		case err == nil && u.move(change{r.State, r.Detail, r.StdoutSize}, nil):
+		case err == nil && u.move(change{state: r.State, detail: r.Detail, size: r.StdoutSize}, nil):
 			// What is on disk is newer than what is here: it is not written back.
 		}
 		select {

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func TestLegacyRunner(t *testing.T) {
 	var s collect
 	followed := make(chan error, 1)
 	go func() {
-		_, err := n.m.Follow(t.Context(), "Legacy01", 0, &s)
+		_, err := n.m.Follow(t.Context(), "Legacy01", FollowOptions{}, &s)
 		followed <- err
 	}()
 	os.WriteFile(filepath.Join(n.c.Dir, "Legacy01", "go"), nil, 0o600)
@@ -66,4 +67,23 @@ func TestLegacyRunner(t *testing.T) {
 		t.Error(err)
 	}
 	n.await("Legacy03", controlproto.StateCanceled)
+}
+
+// A runner of the original that ends while the daemon starts, after its status
+// was read and before it is looked for, has ended as it says.
+func TestLegacyRunnerEndsDuringStart(t *testing.T) {
+	n, _ := newNode(t, "solo")
+	n.stop()
+	unit := filepath.Join(n.c.Dir, "Legacy01")
+	legacyUnit(t, n.c.Dir, "Legacy01", "exit 0")
+	open := n.c.OpenSupervisor
+	n.c.OpenSupervisor = func(ctx context.Context) (Supervisor, error) { // called between the two
+		os.WriteFile(filepath.Join(unit, fileStatus),
+			[]byte(`{"State":2,"Detail":"exit status 0","StdoutSize":7,"WorkType":"true","ExtraData":{"Pid":7,"Params":"x"}}`), 0o600)
+		return open(ctx)
+	}
+	n.start()
+	if u := n.await("Legacy01", controlproto.Succeeded); u.Detail != "exit status 0" || u.ExitCode == nil || *u.ExitCode != 0 {
+		t.Errorf("%+v", u)
+	}
 }

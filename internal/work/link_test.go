@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -276,7 +277,7 @@ func (s *session) request(r *controlproto.Request) (any, error) {
 			case <-ctx.Done():
 			}
 		}()
-		last, err := m.Follow(ctx, unit, from, s)
+		last, err := m.Follow(ctx, unit, FollowOptions{From: from}, s)
 		if err != nil && controlproto.CodeOf(err) == controlproto.Internal {
 			return nil, errGone
 		}
@@ -308,11 +309,31 @@ func (s *session) submit(m *Manager, r *controlproto.Request) (any, error) {
 			done, err := sub.Start(context.Background())
 			return done, err
 		}
-		if _, err := io.CopyN(sub, s.r, f.Bytes); err != nil {
+		to := &tolerant{w: sub}
+		if _, err := io.CopyN(to, s.r, f.Bytes); err != nil {
 			sub.Abort(err)
 			return nil, errGone
 		}
+		if to.err != nil {
+			sub.Abort(to.err)
+			s.drain()
+			return nil, fmt.Errorf("error reading input data: %w", to.err)
+		}
 	}
+}
+
+// tolerant keeps its writer's first error and drops the rest, as the control
+// service does with the payload of a submission that has failed.
+type tolerant struct {
+	w   io.Writer
+	err error
+}
+
+func (t *tolerant) Write(p []byte) (int, error) {
+	if t.err == nil {
+		_, t.err = t.w.Write(p)
+	}
+	return len(p), nil
 }
 
 func (s *session) frame() (controlproto.Frame, error) {
@@ -342,5 +363,7 @@ func (s *session) Status(u controlproto.UnitStatus) error {
 	}
 	return s.w.JSON(controlproto.Frame{ID: s.id, Event: controlproto.EventStatus, Data: data})
 }
+
+func (*session) Stderr([]byte) error { return nil }
 
 func (s *session) Output(p []byte) error { return s.w.Bytes(s.id, p) }

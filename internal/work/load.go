@@ -1,12 +1,15 @@
 package work
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work/supervise"
@@ -60,16 +63,20 @@ func (m *Manager) loadUnit(id string) *unit {
 		// went: Start had not answered.
 		rc.Accepted, rc.Status.Detail = false, detailWaiting
 	}
-	u := &unit{id: id, from: rc.Node, chosen: rc.Chosen, accepted: rc.Accepted}
+	u := &unit{id: id, from: rc.Node, chosen: rc.Chosen, stream: rc.Stream, accepted: rc.Accepted}
+	m.queue.seen(rc.Order)
 	switch {
 	case err == nil:
 	case rcErr == nil: // a power cut took the status, or it was never written
 		m.c.Logger.Warn("status of a unit cannot be read, going on from its receipt", "unit", id, "err", err)
 		r, u.seq = rc.Status, 1
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && errors.Is(rcErr, fs.ErrNotExist):
 		m.removeEmpty(id)
 		return nil
 	default:
+		if errors.Is(err, fs.ErrNotExist) {
+			err = rcErr
+		}
 		m.c.Logger.Warn("unit restart failed", "unit", m.store.path(id), "err", err)
 		u.kind = foreign
 		u.rec = record{State: controlproto.Failed, Detail: "Failed to restart: " + err.Error()}
@@ -81,16 +88,66 @@ func (m *Manager) loadUnit(id string) *unit {
 	}
 	u.rec.WorkType = m.intern(r.WorkType)
 	m.classify(u, rcErr == nil)
+	m.complete(u)
 	if u.live != nil {
-		u.live.remoteID = rc.RemoteID
-		if u.accepted && u.rec.State == controlproto.Pending {
-			if u.far != nil && (err != nil || u.rec.Detail != detailStarting) && u.far.RemoteUnitID == "" {
-				u.far.RemoteUnitID = rc.RemoteID // the first attempt was never noted: it may have got through
-			}
+		u.live.remoteID, u.live.order, u.live.stderr = rc.RemoteID, rc.Order, rc.Stderr
+		if rcErr != nil && !errors.Is(rcErr, fs.ErrNotExist) {
+			u.live.damage = rcErr.Error()
+		}
+		begun := u.accepted && u.rec.State == controlproto.Pending
+		if begun && u.far != nil && (err != nil || u.rec.Detail != detailStarting) && u.far.RemoteUnitID == "" {
+			u.far.RemoteUnitID = rc.RemoteID // the first attempt was never noted: it may have got through
+		}
+		if u.accepted && u.stream {
+			m.loadPayload(u, rc.Broken)
+		}
+		if begun && u.rec.State == controlproto.Pending {
 			u.rec.Detail = detailStarting
 		}
 	}
 	return u
+}
+
+// complete fills in what the record of a unit that has ended lacks: that of the
+// original has neither an exit code nor the time of the end.
+func (m *Manager) complete(u *unit) {
+	if !u.rec.State.Ended() || u.kind == foreign {
+		return
+	}
+	if u.rec.ExitCode == nil {
+		u.rec.ExitCode = exitOf(u.rec.State, u.rec.Detail)
+	}
+	if u.rec.Ended.IsZero() {
+		if info, err := os.Stat(m.store.path(u.id, fileStatus)); err == nil {
+			u.rec.Ended = info.ModTime().UTC().Truncate(time.Microsecond)
+		}
+	}
+}
+
+// loadPayload finds out how far the payload of a streamed unit has come. broken
+// is what its receipt says of it.
+func (m *Manager) loadPayload(u *unit, broken string) {
+	u.payloadSize = m.store.size(u.id, fileStdin)
+	end, err := m.store.payloadEnd(u.id)
+	switch {
+	case broken != "":
+	case err == nil:
+		u.payloadSize, u.payloadEnded = end, true
+	case !errors.Is(err, fs.ErrNotExist):
+		broken = "Error reading input data: " + err.Error()
+	case !u.chosen:
+		broken = detailBroken
+	}
+	u.live.broken = broken
+	if u.kind != remote || broken == "" || u.rec.State.Ended() {
+		return
+	}
+	if u.far.RemoteStarted {
+		u.far.LocalCancelled = true // the driver has it stopped
+	} else {
+		u.moveLocked(failed(broken), nil)
+	}
+	u.seq++
 }
 
 func (m *Manager) loadStatus(id string) (record, error) {
@@ -124,7 +181,14 @@ func (m *Manager) classify(u *unit, ours bool) {
 			return
 		}
 		u.rec.ExtraData = nil
-		u.size = m.store.size(u.id, fileStdout)
+		u.size, u.errSize = m.store.size(u.id, fileStdout), m.store.size(u.id, fileStderr)
+		if !ended {
+			u.rec.StdoutSize = u.size // the status is older than its output, or newer
+			if u.rec.StderrSize != nil {
+				size := u.errSize
+				u.rec.StderrSize = &size
+			}
+		}
 		if !ended || m.owes(u) {
 			u.live = &live{}
 		}
@@ -134,13 +198,16 @@ func (m *Manager) classify(u *unit, ours bool) {
 	switch {
 	case ended:
 		u.kind = command
+		if m.store.marked(u.id, fileRelease) { // the last daemon ended before it was deleted
+			u.seq = 1 // for resume to see
+		}
 	case !known && !ours:
 		u.kind = foreign
 	default:
 		var x commandExtra
 		json.Unmarshal(u.rec.ExtraData, &x) // what cannot be read is not there
 		u.kind = command
-		u.live = &live{params: x.Params, canceling: m.store.marked(u.id, fileCancel)}
+		u.live = &live{params: x.Params, canceling: m.store.marked(u.id, fileCancel), releasing: m.store.marked(u.id, fileRelease)}
 		if !ours {
 			u.live.legacy = x.Pid
 		}
@@ -170,7 +237,7 @@ func (m *Manager) removeEmpty(id string) {
 
 // resume takes up what had not ended when the last daemon did.
 func (m *Manager) resume() {
-	var starts []*unit
+	var accepted, starts []*unit
 	for _, u := range m.found {
 		u.mu.Lock()
 		open := u.live != nil && !u.removed
@@ -178,19 +245,30 @@ func (m *Manager) resume() {
 		switch {
 		case open && u.kind == command:
 			if m.resumeCommand(u) {
-				starts = append(starts, u)
+				accepted = append(accepted, u)
 			}
 		case open && u.kind == remote:
 			m.resumeRemote(u)
+		case u.kind == command && m.store.marked(u.id, fileRelease):
+			m.goes(func() { m.dropLogged(u) }) // ends when the files are deleted
 		default:
 			m.keep.later(u)
 		}
 	}
 	m.found = nil
+	slices.SortFunc(accepted, func(a, b *unit) int {
+		return cmp.Or(cmp.Compare(a.acceptance(), b.acceptance()), cmp.Compare(a.id, b.id))
+	})
+	for _, u := range accepted {
+		starts = append(starts, m.enter(u)...)
+	}
+	for _, u := range starts {
+		u.setLaunching()
+	}
 	m.goes(func() { // ends when each was tried once, or with Run
 		for _, u := range starts {
 			if m.startCommand(m.ctx, u) != nil {
-				m.launch(u)
+				m.launchOne(u)
 			}
 		}
 	})
@@ -204,38 +282,83 @@ func (m *Manager) resumeCommand(u *unit) (start bool) {
 		u.mu.Unlock()
 		return false
 	}
-	l, state, accepted := *u.live, u.rec.State, u.accepted
+	l, state, accepted, workType := *u.live, u.rec.State, u.accepted, u.rec.WorkType
 	u.mu.Unlock()
+	if err := plain(m.store.path(u.id, fileProcess)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.restartFailed(u, err)
+		return false
+	}
 	exit, exitErr := supervise.ReadExit(dir)
 	_, processErr := supervise.ReadProcess(dir)
 	switch {
 	case exitErr == nil:
+		if l.broken == detailBroken { // it did not want the rest
+			u.mu.Lock()
+			if u.live != nil {
+				u.live.broken = ""
+			}
+			u.mu.Unlock()
+		}
 		m.event(supervise.Event{Unit: u.id, Exit: &exit})
-	case !errors.Is(processErr, fs.ErrNotExist): // it was started, or that was begun
+	case !errors.Is(processErr, fs.ErrNotExist), accepted && state == controlproto.Running: // it was started, or that was begun
 		u.setLaunching()
+		m.hold(u, workType)
 		if err := m.sup.Adopt(u.id, dir); err != nil {
 			m.restartFailed(u, err)
 			return false
 		}
-		if l.canceling {
-			m.goes(func() { m.sup.Stop(m.ctx, u.id, m.c.Grace) }) // ends when the signal was sent
+		if l.canceling || l.broken != "" {
+			m.goes(func() { m.stopCommand(u) }) // ends when the signal was sent
 		}
-	case l.canceling && l.legacy == 0:
+	case l.canceling && l.legacy == 0, l.broken != "":
 		m.commandEnded(u, canceled(0))
+	case accepted && m.store.size(u.id, fileProcess) > 0: // it must not run twice
+		m.restartFailed(u, errors.New("the record of the command's process is damaged; whether the command ran is not known"))
 	case accepted:
-		u.setLaunching()
+		for _, file := range []string{fileStdin, fileStdout, fileStderr} {
+			if err := plain(m.store.path(u.id, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				m.restartFailed(u, err)
+				return false
+			}
+		}
 		return true
 	case l.legacy != 0 && isLegacyRunner(l.legacy, u.id):
+		m.hold(u, workType)
 		m.goes(func() { m.watchLegacy(u, l.legacy) }) // ends with the runner
+	case l.legacy != 0 && m.endedMeanwhile(u):
 	case u.chosen: // its submitter may come back
 	case state == controlproto.Running:
 		m.commandEnded(u, failed("Failed to restart: the command's runner is gone, its end was not seen"))
+	case l.damage != "":
+		m.commandEnded(u, failed("Failed to restart: "+l.damage))
 	default:
 		m.commandEnded(u, failed(detailPending))
 	}
 	return false
 }
 
+// endedMeanwhile ends a unit of the original as its runner has recorded: a runner
+// that is gone now may have been there when the status was read.
+func (m *Manager) endedMeanwhile(u *unit) bool {
+	r, err := m.loadStatus(u.id)
+	if err != nil || !r.State.Ended() {
+		return false
+	}
+	m.commandEnded(u, change{state: r.State, detail: r.Detail, size: keepSize, exit: exitOf(r.State, r.Detail)})
+	return true
+}
+
+// acceptance is the unit's place in the order of acceptance.
+func (u *unit) acceptance() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.live == nil {
+		return 0
+	}
+	return u.live.order
+}
+
+// setLaunching notes that the unit was, or is being, given to the supervisor.
 func (u *unit) setLaunching() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

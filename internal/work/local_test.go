@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,11 @@ func TestLocalUnit(t *testing.T) {
 			t.Errorf("from %d: %q", from, out)
 		}
 	}
-	const want = `{"State":2,"Detail":"exit status 0","StdoutSize":12,"WorkType":"cat","ExtraData":null}` + "\n"
+	if last.ExitCode == nil || *last.ExitCode != 0 || last.Ended.IsZero() || last.StderrSize != nil {
+		t.Errorf("what the original does not keep: %v %v %v", last.ExitCode, last.Ended, last.StderrSize)
+	}
+	ended, _ := last.Ended.MarshalText()
+	want := `{"State":2,"Detail":"exit status 0","StdoutSize":12,"WorkType":"cat","ExtraData":null,"ExitCode":0,"Ended":"` + string(ended) + "\"}\n"
 	until(t, "the status file has the end", func() bool { return n.file(id, fileStatus) == want })
 	for file, mode := range map[string]os.FileMode{"": 0o700 | os.ModeDir, fileStatus: 0o600, fileStdin: 0o600, fileStdout: 0o600} {
 		info, err := os.Stat(filepath.Join(n.c.Dir, id, file))
@@ -132,7 +137,7 @@ func TestUnknownUnits(t *testing.T) {
 		_, e1 := n.m.Status(id)
 		_, e2 := n.m.Cancel(ctx, id)
 		_, e3 := n.m.Release(ctx, id, true)
-		_, e4 := n.m.Follow(ctx, id, 0, &collect{})
+		_, e4 := n.m.Follow(ctx, id, FollowOptions{}, &collect{})
 		for _, err := range []error{e1, e2, e3, e4, n.m.Authorize(id, "", Origin{})} {
 			if controlproto.CodeOf(err) != controlproto.NotFound || err.Error() != "unknown work unit "+id {
 				t.Errorf("%q: %v", id, err)
@@ -198,7 +203,7 @@ func TestRelease(t *testing.T) {
 	n.await(id, controlproto.Running)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := n.m.Follow(context.Background(), id, 0, &collect{})
+		_, err := n.m.Follow(context.Background(), id, FollowOptions{}, &collect{})
 		ended <- err
 	}()
 	if pending, err := n.m.Release(t.Context(), id, false); pending || err != nil {
@@ -220,6 +225,85 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// A release that the daemon's end interrupts is finished by the next one, before
+// and after the command has ended.
+func TestReleaseOverRestart(t *testing.T) {
+	n, sup := newNode(t, "solo")
+	gate := make(chan struct{})
+	sup.Programs["stubborn"] = func(context.Context, []string, io.Reader, io.Writer) int { <-gate; return 0 }
+	n.stop()
+	n.c.Types = append(n.c.Types, Command{WorkType: "stubborn", Command: "stubborn"})
+	n.start()
+	id := n.mustSubmit("stubborn", "", "")
+	n.await(id, controlproto.Running)
+	ctx, cancel := context.WithCancel(t.Context())
+	released := make(chan error, 1)
+	go func() {
+		_, err := n.m.Release(ctx, id, false)
+		released <- err
+	}()
+	until(t, "the release is noted", func() bool { return n.m.store.marked(id, fileRelease) })
+	cancel()
+	if err := <-released; err == nil {
+		t.Error("released while its command runs")
+	}
+	n.stop()
+	if _, err := os.Stat(filepath.Join(n.c.Dir, id)); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.await(id, controlproto.Running)
+	close(gate)
+	until(t, "the unit is gone", func() bool {
+		_, err := os.Stat(filepath.Join(n.c.Dir, id))
+		return err != nil && len(n.m.List()) == 0
+	})
+
+	id = n.mustSubmit("true", "", "")
+	n.await(id, controlproto.Succeeded)
+	n.stop()
+	os.WriteFile(filepath.Join(n.c.Dir, id, fileRelease), nil, 0o600)
+	n.start()
+	until(t, "the ended unit is gone", func() bool { return len(n.m.List()) == 0 })
+}
+
+// Who follows a unit that is released in between is not told that this was all.
+func TestFollowOfAReleasedUnit(t *testing.T) {
+	n, _ := newNode(t, "solo")
+	id := n.mustSubmit("cat", "", "what was said")
+	n.await(id, controlproto.Succeeded)
+	first := make(chan struct{})
+	goOn := make(chan struct{})
+	followed := make(chan error, 1)
+	go func() {
+		_, err := n.m.Follow(context.Background(), id, FollowOptions{}, &slowSink{first: first, goOn: goOn})
+		followed <- err
+	}()
+	<-first
+	if pending, err := n.m.Release(t.Context(), id, false); pending || err != nil {
+		t.Fatalf("%v %v", pending, err)
+	}
+	close(goOn)
+	if err := <-followed; controlproto.CodeOf(err) != controlproto.NotFound || !strings.Contains(err.Error(), "released before all") {
+		t.Errorf("%v", err)
+	}
+}
+
+// slowSink waits at the first status, before any output.
+type slowSink struct {
+	first, goOn chan struct{}
+	collect
+}
+
+func (s *slowSink) Status(u controlproto.UnitStatus) error {
+	if s.first != nil {
+		close(s.first)
+		s.first = nil
+		<-s.goOn
+	}
+	return s.collect.Status(u)
+}
+
 func TestFollowLive(t *testing.T) {
 	n, sup := newNode(t, "solo")
 	lines := make(chan string)
@@ -228,7 +312,7 @@ func TestFollowLive(t *testing.T) {
 	var s collect
 	ended := make(chan error, 1)
 	go func() {
-		_, err := n.m.Follow(context.Background(), id, 0, &s)
+		_, err := n.m.Follow(context.Background(), id, FollowOptions{}, &s)
 		ended <- err
 	}()
 	got := 0
@@ -262,7 +346,7 @@ func TestFollowDeletedOutput(t *testing.T) {
 	var s collect
 	ended := make(chan error, 1)
 	go func() {
-		_, err := n.m.Follow(context.Background(), id, 0, &s)
+		_, err := n.m.Follow(context.Background(), id, FollowOptions{}, &s)
 		ended <- err
 	}()
 	until(t, "the follower has the output open", func() bool { return s.len() == 1 })

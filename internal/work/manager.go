@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +21,7 @@ type Manager struct {
 	keep  *keeper
 	watch *watcher
 	peers *peers
+	queue *queue
 
 	// running is closed once Run serves; until then Start and Cancel wait.
 	running chan struct{}
@@ -31,15 +34,14 @@ type Manager struct {
 	wg      sync.WaitGroup // goroutines that Run waits for
 	buffers sync.Pool      // of *[]byte, outputBlock long
 
+	adopting sync.Mutex // held while an adopted unit is made; taken before mu
+
 	mu      sync.RWMutex
 	units   map[string]*unit
 	closing bool // no more goroutines may be started
-	buried  map[string]bool
-	graves  []string // the keys of buried, oldest first
+	graves  *graves
+	sweeper chan struct{} // 1; has the retention looked at
 }
-
-// maxGraves is how many released units with chosen ids are remembered.
-const maxGraves = 4096
 
 // errOver is the answer of a Manager whose Run has ended.
 var errOver = controlproto.New(controlproto.Unreachable, "the daemon is shutting down")
@@ -56,10 +58,11 @@ func New(c Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		c: c, store: s, peers: newPeers(),
+		c: c, store: s, peers: newPeers(), queue: newQueue(),
 		running: make(chan struct{}), over: make(chan struct{}),
-		units: make(map[string]*unit), buried: make(map[string]bool),
+		units: make(map[string]*unit), sweeper: make(chan struct{}, 1),
 	}
+	m.graves = loadGraves(s)
 	m.keep = newKeeper(m)
 	m.watch = newWatcher(m)
 	t, _ := newTypes(c.Types) // complete has checked them
@@ -101,8 +104,11 @@ func (m *Manager) Run(ctx context.Context) error {
 		supErr = sup.Run(ctx, m.event)
 		cancel() // without it nothing can be done
 	})
-	close(m.running)
+	// Before clients are served: who cancels a unit has to know whether its command runs.
 	m.resume()
+	close(m.running)
+	m.retype()                        // types that came meanwhile
+	m.wg.Go(func() { m.retain(ctx) }) // ends with ctx
 	<-ctx.Done()
 	m.mu.Lock()
 	m.closing = true
@@ -152,20 +158,42 @@ func (m *Manager) unit(id string) (*unit, error) {
 	return u, nil
 }
 
+// all returns the units, for who looks into them: their mu is not taken under m.mu.
+func (m *Manager) all() []*unit {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Values(m.units))
+}
+
 // List returns all units that this node holds: its own work, and what stands
 // for work on other nodes.
 func (m *Manager) List() map[string]controlproto.UnitStatus {
-	m.mu.RLock()
-	all := make([]*unit, 0, len(m.units))
-	for _, u := range m.units {
-		all = append(all, u)
-	}
-	m.mu.RUnlock()
+	all := m.all()
 	list := make(map[string]controlproto.UnitStatus, len(all))
 	for _, u := range all {
 		list[u.id] = m.status(u)
 	}
 	return list
+}
+
+// TypeState is what units are counted by.
+type TypeState struct {
+	WorkType string // "remote" for what stands for work on other nodes
+	State    controlproto.State
+}
+
+// Counts is how many units of each type and state this node holds. It looks at no
+// file.
+func (m *Manager) Counts() map[TypeState]int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	counts := make(map[TypeState]int)
+	for _, u := range m.units {
+		u.mu.Lock()
+		counts[TypeState{u.rec.WorkType, u.rec.State}]++
+		u.mu.Unlock()
+	}
+	return counts
 }
 
 // Status returns a unit's record; an *Error of code NotFound if there is no such
@@ -182,14 +210,28 @@ func (m *Manager) Status(id string) (controlproto.UnitStatus, error) {
 // configuration; nil if there are none.
 func (m *Manager) Types() []controlproto.WorkCommand { return m.types.Load().list }
 
-// SetTypes replaces the table of work types. Units that exist go on as they are.
+// SetTypes replaces the table of work types. Commands that run go on as they
+// are; new limits hold for what is started and released from now on. Units that
+// were found when their type was unknown are taken up if it is known now.
 func (m *Manager) SetTypes(list []Command) error {
 	t, err := newTypes(list)
 	if err != nil {
 		return err
 	}
 	m.types.Store(t)
+	select {
+	case <-m.running:
+	default:
+		return nil // Run has not begun, and will see to it
+	}
+	m.retype()
+	poke(m.sweeper)
 	return nil
+}
+
+// retype has units taken up and started that the table of work types allows now.
+func (m *Manager) retype() {
+	m.goes(func() { m.takeUp(); m.launch(m.queue.turn(m.types.Load())...) }) // ends when each was looked at once
 }
 
 // add enters a new unit; the error has the text for the submitter.
@@ -199,7 +241,7 @@ func (m *Manager) add(u *unit) error {
 	switch {
 	case m.closing:
 		return errOver
-	case m.buried[u.id]:
+	case m.graves.has(u.id):
 		return controlproto.New(controlproto.NotFound, "work unit "+u.id+" was released")
 	case len(m.units) >= MaxUnits:
 		return controlproto.New(controlproto.Busy,
@@ -213,15 +255,26 @@ func (m *Manager) add(u *unit) error {
 
 // drop forgets a unit and deletes its directory.
 func (m *Manager) drop(u *unit) error {
+	_, err := m.dropIf(u, func() bool { return true })
+	return err
+}
+
+// dropIf is drop, unless ok, which is called with u.mu held, says no or the unit
+// is gone already. It tells whether it has dropped the unit.
+func (m *Manager) dropIf(u *unit, ok func() bool) (dropped bool, err error) {
 	u.saveMu.Lock()
 	defer u.saveMu.Unlock()
 	u.mu.Lock()
-	if u.removed {
+	if u.removed || !ok() {
 		u.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	u.removed = true
-	if u.live != nil && u.live.interrupt != nil {
+	switch {
+	case u.live == nil:
+	case !u.live.parting.IsZero(): // the driver still tells the other node
+		poke(u.live.kick)
+	case u.live.interrupt != nil:
 		u.live.interrupt()
 	}
 	u.mu.Unlock()
@@ -230,35 +283,25 @@ func (m *Manager) drop(u *unit) error {
 			m.c.Logger.Debug("supervisor keeps a released unit", "unit", u.id, "err", err)
 		}
 	}
+	if u.chosen { // first: a crash now leaves a unit that can be released again
+		m.graves.add(u.id)
+	}
 	if err := m.store.remove(u.id); err != nil {
 		u.mu.Lock()
 		u.removed = false
 		u.mu.Unlock()
-		return err
+		return false, err
 	}
 	m.mu.Lock()
-	delete(m.units, u.id)
-	if u.chosen {
-		m.buryLocked(u.id)
+	if m.units[u.id] == u {
+		delete(m.units, u.id)
 	}
 	m.mu.Unlock()
 	u.mu.Lock()
 	u.wakeLocked()
 	u.mu.Unlock()
-	return nil
-}
-
-// buryLocked remembers that a unit with an id that its submitter chose was released: a
-// repeated submission that comes late must not start the work again. The list is
-// short, as only the submission of moments ago can still be under way. m.mu is held.
-func (m *Manager) buryLocked(id string) {
-	if m.buried[id] {
-		return
+	if u.kind == command {
+		m.leave(u)
 	}
-	if len(m.graves) >= maxGraves {
-		delete(m.buried, m.graves[0])
-		m.graves = m.graves[1:]
-	}
-	m.buried[id] = true
-	m.graves = append(m.graves, id)
+	return true, nil
 }

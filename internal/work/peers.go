@@ -1,29 +1,6 @@
 package work
 
-import (
-	"fmt"
-	"sync"
-	"time"
-)
-
-// silenceShown is after how long without a sign of a node the Details of its
-// units say so.
-const silenceShown = 5 * time.Second
-
-// silence is since when, and why, a node cannot be reached.
-type silence struct {
-	node  string
-	since time.Time // zero: it can be
-	why   string
-}
-
-// text is what the unit's Detail gets behind it. What is on disk stays without.
-func (s silence) text() string {
-	if s.since.IsZero() || time.Since(s.since) < silenceShown {
-		return ""
-	}
-	return fmt.Sprintf(" (node %s not heard of since %s: %s)", s.node, s.since.Format("Mon Jan 2 15:04:05"), s.why)
-}
+import "sync"
 
 // wakeTogether is how many units that wait for a node are woken when it was
 // reached. Each that gets through wakes as many again, so a long queue neither

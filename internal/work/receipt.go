@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 )
 
@@ -22,6 +24,10 @@ type receipt struct {
 	Accepted bool   `json:"accepted"`           // payload complete; the unit is to be started
 	Payload  int64  `json:"payload"`            // its bytes, once accepted; fewer in stdin: it was not synced
 	RemoteID string `json:"remoteid,omitempty"` // id chosen for the unit on the other node
+	Stream   bool   `json:"stream,omitempty"`   // the command reads the payload while it comes; Payload is 0
+	Broken   string `json:"broken,omitempty"`   // why the rest of a streamed payload never came: the unit's Detail
+	Stderr   string `json:"stderr,omitempty"`   // of a remote unit, as it was submitted
+	Order    int64  `json:"order,omitempty"`    // place of a command unit in the order of acceptance
 	Status   record `json:"status"`             // as it was
 }
 
@@ -65,11 +71,15 @@ func (s *store) saveReceipt(id string, r receipt) error {
 	if err != nil {
 		return err
 	}
+	before := int64(0)
 	if info, e := f.Stat(); e == nil && info.Size() > 0 {
+		before = info.Size()
 		b = append([]byte("\n"), b...) // ends what a crash may have left of a line
 	}
 	if err = s.step("create", f.Name()); err == nil {
-		if _, err = f.Write(b); err == nil {
+		if _, err = f.Write(b); err != nil {
+			f.Truncate(before) // a full disk took a part of it
+		} else {
 			err = s.step("write", f.Name())
 		}
 	}
@@ -79,8 +89,29 @@ func (s *store) saveReceipt(id string, r receipt) error {
 	return err
 }
 
+// voidReceipt makes the receipt say nothing: the unit it was to accept was
+// refused, and the status that says so may find no room on the disk.
+func (s *store) voidReceipt(id string) { os.Truncate(s.path(id, fileReceipt), 0) }
+
+// maxReceipt is how much of a receipt is read, from its end: enough for one
+// whole line behind which another was cut short.
+const maxReceipt = 2 * (maxStatus + 64<<10)
+
 func (s *store) loadReceipt(id string) (receipt, error) {
-	b, err := s.read(id, fileReceipt, maxStatus)
+	f, err := s.open(id, fileReceipt)
+	if err != nil {
+		return receipt{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return receipt{}, err
+	}
+	from := max(0, info.Size()-maxReceipt)
+	b, err := io.ReadAll(io.NewSectionReader(f, from, maxReceipt))
+	if err == nil && len(b) == 0 { // a power cut emptied it, or it was made void
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: fs.ErrNotExist}
+	}
 	if err != nil {
 		return receipt{}, err
 	}

@@ -250,7 +250,10 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	for _, e := range entries {
 		left[e.Name()] = true
 	}
-	if len(left) != 2 || !left["Keep0001"] || !left["Keep0002"] || len(n.m.List()) != 0 {
-		t.Errorf("left are %v, and units %v", left, n.m.List())
+	if len(left) != 2 || !left["Keep0001"] || !left["Keep0002"] {
+		t.Errorf("left are %v", left)
+	}
+	if list := n.m.List(); len(list) != 1 || list["Keep0002"].State != controlproto.Failed {
+		t.Errorf("units %v", list)
 	}
 }

@@ -169,3 +169,37 @@ func TestRunningCommandSurvivesAPowerCut(t *testing.T) {
 		return d.synced[path]
 	})
 }
+
+// A link that loses everything and tells nobody: the Detail says within seconds of
+// the next question since when the node has given no sign, and forgets it soon
+// after the link is back. It once took half a minute, and named the wrong time.
+func TestSilentLinkIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := quietPair(t)
+		p.foo.stop()
+		var mute atomic.Bool
+		dial := p.foo.c.Dial
+		p.foo.c.Dial = func(ctx context.Context, node, tls string) (io.ReadWriteCloser, bool, error) {
+			if mute.Load() {
+				<-ctx.Done()
+				return nil, false, ctx.Err()
+			}
+			return dial(ctx, node, tls)
+		}
+		p.foo.start()
+		id := p.mustHand(t, "sleep", "")
+		p.foo.await(id, controlproto.Running)
+		sign := time.Now().Format(remarkTime)
+		mute.Store(true)
+		time.Sleep(2*firstProbe + answerPatience + time.Second) // the first look sees what came before
+		if u, _ := p.foo.m.Status(id); !strings.Contains(u.Detail, "not heard of since "+sign+": no answer within 10s") {
+			t.Errorf("%q, want since %s", u.Detail, sign)
+		}
+		mute.Store(false)
+		time.Sleep(firstProbe + answerPatience + time.Second)
+		if u, _ := p.foo.m.Status(id); strings.Contains(u.Detail, "heard") {
+			t.Errorf("%q", u.Detail)
+		}
+		p.foo.m.Cancel(t.Context(), id)
+	})
+}

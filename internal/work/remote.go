@@ -44,6 +44,8 @@ func (u *unit) remotePlanLocked() errand {
 	x, ended := u.far, u.rec.State.Ended()
 	known := x.RemoteUnitID != ""
 	switch {
+	case u.removed && known && u.live != nil && time.Now().Before(u.live.parting):
+		return errandRelease
 	case u.removed:
 		return errandNone
 	case x.LocalReleased && known:
@@ -56,7 +58,7 @@ func (u *unit) remotePlanLocked() errand {
 		return errandNone
 	case x.LocalCancelled && !ended && !u.live.cancelTold:
 		return errandCancel
-	case !ended || u.size < u.rec.StdoutSize:
+	case !ended || !u.mirroredLocked():
 		return errandWatch
 	}
 	return errandNone
@@ -78,6 +80,10 @@ func (m *Manager) handOn(ctx context.Context, u *unit) (string, error) {
 	if u.live == nil { // cancelled meanwhile
 		u.mu.Unlock()
 		return "", controlproto.New(controlproto.Canceled, "work unit "+u.id+" was cancelled")
+	}
+	if u.far.RemoteStarted { // while its payload was still coming
+		u.mu.Unlock()
+		return controlproto.JobStarted, nil
 	}
 	u.live.first = done
 	ok := m.driveLocked(u)
@@ -118,6 +124,7 @@ func (m *Manager) resumeRemote(u *unit) {
 		return
 	}
 	x := u.far
+	u.live.heard.never = true
 	if !u.rec.State.Ended() && !u.accepted && !x.RemoteStarted {
 		switch {
 		case u.rec.Detail == detailStarting && x.RemoteUnitID == "": // of the original, its payload complete
@@ -143,6 +150,8 @@ type driver struct {
 	u     *unit
 	pause *backoff
 	conn  *farConn    // left open by a submission for the watch that follows
+	feed  *feed       // payload of a streamed unit under way
+	fed   bool        // all of it is there, or nobody wants it
 	short int         // how often the output came short
 	met   atomic.Bool // the node answered in the course of the errand
 }
@@ -165,11 +174,14 @@ func (d *driver) run() {
 			d.pause.reset()
 			continue
 		}
+		if err == nil {
+			d.served()
+		}
 		d.answer(e, err)
 		if d.m.ctx.Err() != nil {
 			return
 		}
-		if _, refused := errors.AsType[*refusedError](err); err == nil || refused {
+		if _, refused := errors.AsType[*refusedError](err); err == nil || refused && e != errandDisown {
 			d.pause.reset()
 			continue
 		}
@@ -187,7 +199,7 @@ func (d *driver) next() (errand, context.Context, func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.far.LocalCancelled && !u.far.RemoteStarted {
-		u.moveLocked(change{controlproto.Failed, detailLocally, 0}, nil)
+		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally}, nil)
 	}
 	e := u.remotePlanLocked()
 	if e == errandSubmit && d.expired() {
@@ -240,13 +252,20 @@ func (d *driver) rest(e errand, began time.Time, err error) bool {
 	node := d.u.far.RemoteNode
 	d.u.mu.Lock()
 	kick := d.u.live.kick
-	d.noteSilenceLocked(e, err)
+	stuck, isStuck := errors.AsType[*storeError](err)
+	if isStuck {
+		d.noteStuckLocked(stuck)
+	} else {
+		d.noteSilenceLocked(e, err, time.Now())
+	}
 	d.u.mu.Unlock()
-	if e == errandWatch && time.Since(began) > firstPause {
+	if isStuck {
+		defer d.pause.limit(lastStorePause)
+	} else if e == errandWatch && time.Since(began) > firstPause {
 		d.pause.reset()
 		return d.m.ctx.Err() == nil
 	}
-	if !d.met.Load() { // else it is not the node's silence that this waits out
+	if !d.met.Load() && !isStuck { // else it is not the node's silence that this waits out
 		defer d.m.peers.wait(node, kick)()
 	}
 	return d.pause.until(d.m.ctx, kick, d.deadline(e))
@@ -264,20 +283,32 @@ func (d *driver) deadline(e errand) time.Time {
 
 // noteSilenceLocked notes since when the node cannot be reached, and what is
 // special about TLS (spec work 7.3).
-func (d *driver) noteSilenceLocked(e errand, err error) {
+func (d *driver) noteSilenceLocked(e errand, err error, since time.Time) {
 	l := d.u.live
 	if l == nil {
 		return
 	}
-	if l.heard.since.IsZero() {
-		l.heard.since = time.Now()
-		d.m.c.Logger.Warn("remote unit has no connection", "unit", d.u.id, "node", d.u.far.RemoteNode, "err", err)
+	refusal, answered := errors.AsType[*controlproto.Error](err)
+	answered = answered && refusal.Code != controlproto.Unreachable // it is just being stopped
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		refusal, answered = refused.err, true
+	}
+	if l.heard.since.IsZero() || answered != l.heard.refuses {
+		l.heard.since = since
+		text := "remote unit has no connection"
+		if answered {
+			text = "the other node refuses, trying again"
+		}
+		d.m.c.Logger.Warn(text, "unit", d.u.id, "node", d.u.far.RemoteNode, "err", err)
 	}
 	l.heard.node, l.heard.why = d.u.far.RemoteNode, err.Error()
+	if l.heard.refuses = answered; answered {
+		l.heard.why = refusal.Message
+	}
 	if !strings.Contains(err.Error(), "CRYPTO_ERROR") {
 		return
 	}
-	c := change{d.u.rec.State, "TLS error connecting to remote service: " + err.Error(), keepSize}
+	c := change{state: d.u.rec.State, detail: "TLS error connecting to remote service: " + err.Error(), size: keepSize}
 	if e == errandSubmit {
 		c.state = controlproto.Failed
 	}
@@ -292,7 +323,12 @@ func (d *driver) heard() {
 		d.u.mu.Unlock()
 		return
 	}
+	d.u.live.sign = time.Now()
 	was := d.u.live.heard
+	if was.refuses { // an answer, but not yet what is wanted; see served
+		d.u.mu.Unlock()
+		return
+	}
 	d.u.live.heard = silence{}
 	node := d.u.far.RemoteNode
 	d.u.mu.Unlock()
@@ -302,9 +338,46 @@ func (d *driver) heard() {
 	d.m.peers.reached(node)
 }
 
+// served notes that the node does what it is asked.
+func (d *driver) served() {
+	d.u.mu.Lock()
+	defer d.u.mu.Unlock()
+	if d.u.live != nil && d.u.live.heard.refuses {
+		d.u.live.heard = silence{}
+	}
+}
+
 func (d *driver) hangUp() {
+	if d.feed != nil {
+		d.feed.halt()
+		d.feed = nil
+	}
 	if d.conn != nil {
 		d.conn.Close()
 		d.conn = nil
 	}
+}
+
+// lastStorePause is the longest pause before something that could not be stored
+// is tried again: a disk has room again without telling.
+const lastStorePause = 10 * time.Second
+
+// noteStuckLocked notes that something of the unit cannot be stored here.
+func (d *driver) noteStuckLocked(e *storeError) {
+	l := d.u.live
+	if l == nil {
+		return
+	}
+	to := &l.stuck.output
+	if e.what == "status" {
+		to = &l.stuck.status
+	}
+	if *to == nil {
+		d.m.c.Logger.Error("unit waits for room on the disk of this node, trying again", "unit", d.u.id, "err", e)
+	}
+	if *to == nil || (*to).Error() != e.Error() {
+		d.u.moves++
+		d.u.wakeLocked()
+	}
+	*to = e
 }

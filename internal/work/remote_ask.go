@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 )
@@ -18,13 +19,30 @@ func (m *Manager) cancelRemote(ctx context.Context, u *unit) (pending bool, err 
 // releaseRemote has the other node release a unit (spec work 7.7). The caller
 // drops it here.
 func (m *Manager) releaseRemote(ctx context.Context, u *unit, force bool) (pending bool, err error) {
-	if force {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, dialPatience)
-		defer cancel()
+	if !force {
+		return m.ask(ctx, u, func() { u.far.LocalCancelled, u.far.LocalReleased = true, true })
 	}
-	return m.ask(ctx, u, func() { u.far.LocalCancelled, u.far.LocalReleased = true, true })
+	ctx, cancel := context.WithTimeoutCause(ctx, forcePatience, errors.New("no answer of the other node in time"))
+	defer cancel()
+	pending, err = m.ask(ctx, u, func() { u.far.LocalCancelled, u.far.LocalReleased = true, true })
+	u.mu.Lock()
+	if u.live != nil {
+		u.live.parting = time.Now().Add(partingPatience)
+	}
+	u.mu.Unlock()
+	return pending, err
 }
+
+const (
+	// forcePatience is how long a forced release waits for the other node.
+	forcePatience = 3 * time.Second
+	// partingPatience is how long the other node is still told afterwards, with
+	// nobody waiting, that it is to release the unit; the daemon's end ends that.
+	partingPatience = time.Hour
+	// askPatience is how long a cancel or release waits for a driver that does
+	// not come back; after that it is pending.
+	askPatience = dialPatience + tellPatience + 5*time.Second
+)
 
 // ask notes a wish in the record, durably if the disk can take it, and waits for the driver's next
 // attempt to fulfil it.
@@ -38,7 +56,7 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 	wish()
 	u.touchLocked()
 	if !u.far.RemoteStarted {
-		u.moveLocked(change{controlproto.Failed, detailLocally, 0}, nil)
+		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally}, nil)
 	}
 	if u.live == nil && u.remotePlanLocked() == errandNone || u.live != nil && !u.live.driven && u.far.RemoteUnitID == "" {
 		u.live = nil // the other node knows nothing
@@ -50,7 +68,12 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 		u.mu.Unlock()
 		return false, errOver
 	}
-	u.live.asks = append(u.live.asks, done)
+	// A unit that was not handed on has ended here, and nobody waits until its
+	// node has agreed; that it may know the unit is the driver's business.
+	waits := u.far.RemoteStarted || u.far.LocalReleased
+	if waits {
+		u.live.asks = append(u.live.asks, done)
+	}
 	interrupt, kick := u.live.interrupt, u.live.kick
 	u.mu.Unlock()
 	m.saveNow(ctx, u)
@@ -58,7 +81,14 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 		interrupt()
 	}
 	poke(kick)
+	if !waits {
+		return false, nil
+	}
+	timer := time.NewTimer(askPatience)
+	defer timer.Stop()
 	select {
+	case <-timer.C:
+		return true, nil
 	case a := <-done:
 		return a.pending, a.err
 	case <-ctx.Done():

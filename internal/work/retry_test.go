@@ -73,6 +73,29 @@ func TestRemotePace(t *testing.T) {
 	})
 }
 
+// A unit that waits for a node is handed on as soon as there is a way to it, and
+// not at the end of a pause that has become long.
+func TestRemoteReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.bar.m.watch.close() // waiting for inotify would hold the clock
+		p.link.cut()
+		id, _, err := p.hand("true", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		p.link.mend()
+		mended := time.Now()
+		p.foo.m.Reached("elsewhere", "bar")
+		p.foo.await(id, controlproto.Succeeded)
+		if d := time.Since(mended); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
 // A stream that has died without a sign is replaced.
 func TestStalledStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

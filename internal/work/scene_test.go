@@ -35,6 +35,8 @@ var testTypes = []Command{
 	{WorkType: "cat", Command: "cat"},
 	{WorkType: "echo", Command: "echo", AllowRuntimeParams: true},
 	{WorkType: "base", Command: "echo", Params: "base", AllowRuntimeParams: true},
+	{WorkType: "talk", Command: "talk", AllowRuntimeParams: true},
+	{WorkType: "apart", Command: "talk", AllowRuntimeParams: true, SeparateStderr: true},
 	{WorkType: "sleep", Command: "sleep", AllowRuntimeParams: true},
 	{WorkType: "nope", Command: "/nonexistent/program"},
 	{WorkType: "signed", Command: "true", VerifySignature: true},
@@ -178,7 +180,7 @@ func (n *node) results(id string, from int64) (string, controlproto.UnitStatus) 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var s collect
-	last, err := n.m.Follow(ctx, id, from, &s)
+	last, err := n.m.Follow(ctx, id, FollowOptions{From: from}, &s)
 	if err != nil {
 		n.t.Fatalf("follow %s: %v (so far %s)", id, err, &s)
 	}
@@ -189,6 +191,7 @@ func (n *node) results(id string, from int64) (string, controlproto.UnitStatus) 
 type collect struct {
 	mu     sync.Mutex
 	out    bytes.Buffer
+	errs   bytes.Buffer
 	states []string
 }
 
@@ -196,6 +199,13 @@ func (c *collect) Status(u controlproto.UnitStatus) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.states = append(c.states, u.StateName+" "+u.Detail)
+	return nil
+}
+
+func (c *collect) Stderr(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs.Write(p)
 	return nil
 }
 

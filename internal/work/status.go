@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 )
 
 // maxStatus is the size in bytes of the largest status file that is read;
-// parameters travel in a control line, and are in the record once.
-const maxStatus = controlproto.MaxLine + 64<<10
+// parameters travel in a control line, and are in the record once, where each
+// of their bytes takes up to six (\u003c).
+const maxStatus = 6*controlproto.MaxLine + 64<<10
 
 // remoteType is the work type of units that stand for work on another node.
 const remoteType = "remote"
@@ -27,6 +29,12 @@ type record struct {
 	StdoutSize int64
 	WorkType   string
 	ExtraData  json.RawMessage
+
+	// Ours; the original ignores them.
+
+	ExitCode   *int      `json:",omitempty"` // of a command that ended by itself
+	StderrSize *int64    `json:",omitempty"` // bytes in stderr; nil: error output goes to stdout
+	Ended      time.Time `json:",omitzero"`  // when the state became final
 }
 
 // commandExtra is the ExtraData of a command unit that has not ended.
@@ -75,8 +83,11 @@ func parseStatus(b []byte) (record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return record{}, fmt.Errorf("decode status: %w", err)
 	}
-	if r.StdoutSize < 0 {
-		return record{}, errors.New("status has a negative StdoutSize")
+	switch {
+	case r.StdoutSize < 0 || r.StderrSize != nil && *r.StderrSize < 0:
+		return record{}, errors.New("status has a negative size of the output")
+	case r.State < controlproto.Pending || r.State > controlproto.StateCanceled:
+		return record{}, fmt.Errorf("status has a State %d, which does not exist", r.State)
 	}
 	if string(r.ExtraData) == "null" {
 		r.ExtraData = nil
@@ -92,7 +103,25 @@ func (r record) view(extra json.RawMessage) controlproto.UnitStatus {
 	return controlproto.UnitStatus{
 		Detail: r.Detail, ExtraData: extra, State: r.State, StateName: r.State.String(),
 		StdoutSize: r.StdoutSize, WorkType: r.WorkType,
+		ExitCode: r.ExitCode, StderrSize: r.StderrSize, Ended: r.Ended,
 	}
+}
+
+// exitOf is the exit code of a command whose record does not tell it otherwise:
+// one that a node of ansible/receptor ran. nil: its Detail does not tell.
+func exitOf(state controlproto.State, detail string) *int {
+	code := 0
+	if text, ok := strings.CutPrefix(detail, "exit status "); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil
+		}
+		code = n
+	}
+	if state == controlproto.Succeeded && code == 0 || state == controlproto.Failed && code != 0 {
+		return &code
+	}
+	return nil
 }
 
 // shown is the ExtraData for clients: without secrets.

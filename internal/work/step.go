@@ -2,6 +2,7 @@ package work
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 )
@@ -14,6 +15,7 @@ const (
 	detailCanceled  = "Canceled"
 	detailLocally   = "Locally Cancelled"
 	detailGone      = "Remote work unit is gone"
+	detailBroken    = "Error reading input data: the daemon was restarted"
 	detailPending   = "Pending at restart"
 	detailNotBefore = "Failed to restart: remote work had not previously started"
 )
@@ -26,18 +28,28 @@ type change struct {
 	state  controlproto.State
 	detail string
 	size   int64 // of the output, or keepSize
+
+	stderr *int64    // size of the separate error output; nil leaves it
+	exit   *int      // with a final state: exit code of a command that ended by itself
+	at     time.Time // with a final state: when it was reached; zero: now
 }
 
 // The changes, by cause.
 
-func waiting() change  { return change{controlproto.Pending, detailWaiting, keepSize} }
-func starting() change { return change{controlproto.Pending, detailStarting, keepSize} }
-func running(pid int) change {
-	return change{controlproto.Running, "Running: PID " + strconv.Itoa(pid), keepSize}
+func waiting() change {
+	return change{state: controlproto.Pending, detail: detailWaiting, size: keepSize}
 }
-func failed(detail string) change { return change{controlproto.Failed, detail, keepSize} }
+func starting() change {
+	return change{state: controlproto.Pending, detail: detailStarting, size: keepSize}
+}
+func running(pid int) change {
+	return change{state: controlproto.Running, detail: "Running: PID " + strconv.Itoa(pid), size: keepSize}
+}
+func failed(detail string) change {
+	return change{state: controlproto.Failed, detail: detail, size: keepSize}
+}
 func canceled(size int64) change {
-	return change{controlproto.StateCanceled, detailCanceled, size}
+	return change{state: controlproto.StateCanceled, detail: detailCanceled, size: size}
 }
 
 // step is the one function that moves a unit; the diagram is in the package
@@ -61,5 +73,12 @@ func (r record) step(c change) (next record, moved bool) {
 	if c.size != keepSize {
 		next.StdoutSize = c.size
 	}
-	return next, next.State != r.State || next.Detail != r.Detail || next.StdoutSize != r.StdoutSize
+	errGrew := c.stderr != nil && (r.StderrSize == nil || *r.StderrSize != *c.stderr)
+	if errGrew {
+		next.StderrSize = c.stderr
+	}
+	if c.state.Ended() {
+		next.ExitCode, next.Ended = c.exit, c.at.UTC().Truncate(time.Microsecond)
+	}
+	return next, errGrew || next.State != r.State || next.Detail != r.Detail || next.StdoutSize != r.StdoutSize
 }

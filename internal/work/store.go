@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,7 +21,10 @@ const (
 	fileStdout  = "stdout"
 	fileReceipt = "receipt"
 	fileCancel  = "cancel"
+	fileRelease = "release"
 	fileProcess = "process" // package supervise writes it
+	fileStderr  = "stderr"
+	fileEnd     = "stdin.end"
 )
 
 // releasedPrefix begins the name of a directory that is being deleted.
@@ -119,6 +123,11 @@ func (s *store) replace(path string, b []byte) error {
 
 // write makes a file of b.
 func (s *store) write(path string, b []byte) error {
+	if err := plain(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(path); err != nil { // damage, which might be waited for
+			return err
+		}
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -140,7 +149,7 @@ func (s *store) write(path string, b []byte) error {
 
 // read returns a file of a unit, refusing more than max bytes.
 func (s *store) read(id, file string, max int64) ([]byte, error) {
-	f, err := os.Open(s.path(id, file))
+	f, err := s.open(id, file)
 	if err != nil {
 		return nil, err
 	}
@@ -152,13 +161,46 @@ func (s *store) read(id, file string, max int64) ([]byte, error) {
 	return b, err
 }
 
+// open opens a file of a unit for reading. What is not a plain file is damage:
+// reading it might wait for ever, or show what is elsewhere.
+func (s *store) open(id, file string) (*os.File, error) {
+	path := s.path(id, file)
+	if err := plain(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+// plain tells why path is not a plain file, if so.
+func plain(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a plain file", path)
+	}
+	return err
+}
+
 // size is the size of a unit's file, 0 if there is none.
 func (s *store) size(id, file string) int64 {
-	info, err := os.Stat(s.path(id, file))
-	if err != nil {
+	info, err := os.Lstat(s.path(id, file))
+	if err != nil || !info.Mode().IsRegular() {
 		return 0
 	}
 	return info.Size()
+}
+
+// payloadEnd reads the final size of a streamed payload. fs.ErrNotExist: it has
+// not ended; another error: what is on disk cannot be all of it.
+func (s *store) payloadEnd(id string) (int64, error) {
+	b, err := s.read(id, fileEnd, 32)
+	if err != nil {
+		return 0, err
+	}
+	size, err := strconv.ParseInt(strings.TrimSuffix(string(b), "\n"), 10, 64)
+	if have := s.size(id, fileStdin); err == nil && (size < 0 || have < size) {
+		err = fmt.Errorf("%d of its %d bytes are there", have, size)
+	}
+	return size, err
 }
 
 // mark makes an empty file that tells something by being there.

@@ -26,14 +26,14 @@ func TestStep(t *testing.T) {
 				continue
 			}
 			rec := record{State: from, Detail: "before", StdoutSize: 3}
-			next, moved := rec.step(change{to, "after", 5})
+			next, moved := rec.step(change{state: to, detail: "after", size: 5})
 			if want := allowed[[2]controlproto.State{from, to}]; moved != want {
 				t.Errorf("%v to %v: moved %v, want %v", from, to, moved, want)
 			}
 			if moved && (next.State != to || next.Detail != "after" || next.StdoutSize != 5) || !moved && (next.State != from || next.Detail != "before") {
 				t.Errorf("%v to %v: %+v", from, to, next)
 			}
-			if again, moved := next.step(change{to, "after", 5}); moved {
+			if again, moved := next.step(change{state: to, detail: "after", size: 5}); moved {
 				t.Errorf("%v to %v twice: %+v", from, to, again)
 			}
 		}

@@ -6,6 +6,8 @@
 package e2e
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"testing"
 
@@ -14,4 +16,17 @@ import (
 
 var programs harness.Programs
 
-func TestMain(m *testing.M) { os.Exit(harness.Build(m, &programs)) }
+// parallel is how many tests run side by side unless -parallel says otherwise:
+// they wait most of the time, for daemons that wait.
+const parallel = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		flag.Set("test.parallel", parallel)
+	}
+	fmt.Printf("RECEPTOR_SEED=%d\n", seed)
+	os.Exit(harness.Build(m, &programs))
+}

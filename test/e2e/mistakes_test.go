@@ -19,6 +19,7 @@ import (
 
 // TestBadConfiguration holds that a daemon says all that is wrong and does not start.
 func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +70,7 @@ func TestBadConfiguration(t *testing.T) {
 // TestBadInput holds that nonsense from links, control connections and users
 // gets an error, and hurts nobody else.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	dir := harness.Dir(t)
 	port := harness.FreePort(t)
 	n := harness.New(t, programs, dir, "a", fmt.Sprintf("- tcp-listener: {bindaddr: 127.0.0.1, port: %d}\n%s", port, harness.WorkTypes))

@@ -9,8 +9,10 @@ import (
 )
 
 func TestScenes(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"tcp", "udp", "ws"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			c, _, e := harness.Chain(t, transport, programs, programs, programs)
 			harness.Scenes(t, c, e)
 		})

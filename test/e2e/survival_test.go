@@ -25,6 +25,7 @@ func gated(file string) string {
 // TestDaemonKilledWhileCommandRuns holds that a command outlives its daemon,
 // whichever way that ends, and that the next one has all of its output.
 func TestDaemonKilledWhileCommandRuns(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"kill", "stop"} {
 		for _, when := range []string{"before the restart", "after the restart"} {
 			t.Run(how+", command ends "+when, func(t *testing.T) {
@@ -72,6 +73,7 @@ func TestDaemonKilledWhileCommandRuns(t *testing.T) {
 
 // TestGracefulStop holds that a stopped daemon leaves no process and no socket.
 func TestGracefulStop(t *testing.T) {
+	t.Parallel()
 	c, r, e := harness.Chain(t, "tcp", programs, programs, programs)
 	c.Run("work", "submit", "--node", "executor01", "-nf", "--rm", "gather-hostname")
 	for _, n := range []*harness.Node{c, r, e} {
@@ -87,6 +89,7 @@ func TestGracefulStop(t *testing.T) {
 
 // TestMegabytes pipes a payload of 64 MiB through a unit two hops away.
 func TestMegabytes(t *testing.T) {
+	t.Parallel()
 	c, _, e := harness.Chain(t, "tcp", programs, programs, programs)
 	e.Stop()
 	e.Config += "- work-command: {worktype: cat, command: cat}\n"
@@ -102,6 +105,7 @@ func TestMegabytes(t *testing.T) {
 
 // TestRelayCut holds that work goes on when its only relay is killed and comes back.
 func TestRelayCut(t *testing.T) {
+	t.Parallel()
 	c, r, e := harness.Chain(t, "tcp", programs, programs, programs)
 	gate := filepath.Join(harness.Dir(t), "gate")
 	e.Stop()
@@ -123,6 +127,7 @@ func TestRelayCut(t *testing.T) {
 
 // TestCancel ends a command with its children.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	c, _, e := harness.Chain(t, "tcp", programs, programs, programs)
 	e.Stop()
 	e.Config += "- work-command: {worktype: nap, command: sh, params: \"-c 'sleep 1000 & sleep 1000; wait'\"}\n"
@@ -143,6 +148,7 @@ func TestCancel(t *testing.T) {
 
 // TestDemo runs the demo, as it is and interrupted.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	bin := filepath.Dir(programs.Receptor)
 	for _, interrupt := range []bool{false, true} {
 		t.Run(fmt.Sprintf("interrupted %v", interrupt), func(t *testing.T) {

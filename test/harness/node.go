@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,9 +27,10 @@ type Node struct {
 	Socket string
 	Config string // the sections beyond node, log-level and control-service
 
-	t    *testing.T
-	proc *exec.Cmd
-	done chan struct{} // closed when proc has ended
+	t     *testing.T
+	proc  *exec.Cmd
+	done  chan struct{} // closed when proc has ended
+	logAt int64         // size of the log when proc was started
 }
 
 // Dir is a new directory with a path short enough for sockets.
@@ -61,23 +63,24 @@ func (n *Node) DataDir() string { return filepath.Join(n.Dir, "data", n.ID) }
 func (n *Node) Start() {
 	n.t.Helper()
 	n.Exec()
-	n.Eventually("answer status", func() bool { return n.Try("status").Code == 0 })
+	n.Eventually("answer status", func() bool {
+		answer, err := n.Ask("status")
+		return err == nil && strings.HasPrefix(answer, "{")
+	})
 }
 
 // Exec executes the daemon and returns at once.
 func (n *Node) Exec() {
 	n.t.Helper()
-	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q}\n%s",
-		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Config)
-	file := filepath.Join(n.Dir, "receptor.yml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
+	file := n.configure()
 	log, err := os.OpenFile(n.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	defer log.Close()
+	if info, err := log.Stat(); err == nil {
+		n.logAt = info.Size()
+	}
 	n.proc = exec.Command(n.Bin, "--config", file)
 	n.proc.Dir = n.Dir
 	n.proc.Stdout, n.proc.Stderr = log, log
@@ -88,6 +91,26 @@ func (n *Node) Exec() {
 	n.done = done
 	proc := n.proc
 	go func() { proc.Wait(); close(done) }() // ends with the process
+}
+
+// configure writes the configuration file and returns its name.
+func (n *Node) configure() string {
+	n.t.Helper()
+	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q}\n%s",
+		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Config)
+	file := filepath.Join(n.Dir, "receptor.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	return file
+}
+
+// Reload has the daemon work by another configuration from now on.
+func (n *Node) Reload(config string) {
+	n.t.Helper()
+	n.Config = config
+	n.configure()
+	n.Run("reload")
 }
 
 // Pid is the daemon's process id.
@@ -187,13 +210,23 @@ func processesIn(dir string) []int {
 // LogFile is where the daemon's output goes.
 func (n *Node) LogFile() string { return filepath.Join(n.Dir, "log") }
 
-// Log is what the daemon printed, or the end of it.
+// Log is what the daemon printed, or the end of it, without the clients of its
+// control service, which are mostly tests that wait.
 func (n *Node) Log() string {
-	data, _ := os.ReadFile(n.LogFile())
-	if len(data) > 8000 {
-		data = data[len(data)-8000:]
+	var b strings.Builder
+	for line := range strings.Lines(n.logSince(0)) {
+		if !strings.Contains(line, "connected to control service") && !strings.Contains(line, "disconnected from control service") {
+			b.WriteString(line)
+		}
 	}
-	return string(data)
+	log := b.String()
+	return log[max(0, len(log)-8000):]
+}
+
+// logSince is what the daemon printed behind the first at bytes.
+func (n *Node) logSince(at int64) string {
+	data, _ := os.ReadFile(n.LogFile())
+	return string(data[min(at, int64(len(data))):])
 }
 
 // Eventually waits until ok; what says what is waited for.
@@ -220,14 +253,26 @@ func (n *Node) Reach(others ...*Node) {
 	}
 }
 
-// FreePort is a TCP port on loopback that nobody listens on.
+// FreePort is a port on loopback that nobody listens on, by TCP or UDP. It is
+// outside the range from which systems take ports for those who ask for any, so
+// nobody gets it by chance before the test listens on it.
 func FreePort(t *testing.T) int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		ln.Close()
+		if conn, err := net.ListenPacket("udp", addr); err == nil {
+			conn.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port found")
+	return 0
 }
 
 // Result is the outcome of a call of the CLI.

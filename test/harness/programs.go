@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"testing"
 )
@@ -31,5 +32,10 @@ func Build(m *testing.M, programs *Programs) int {
 	}
 	programs.Receptor = filepath.Join(dir, "receptor")
 	programs.Receptorctl = filepath.Join(dir, "receptorctl")
+	// A shell that starts the tests in the background has them ignore interrupts,
+	// which every process below would inherit: no command could be interrupted.
+	if signal.Ignored(os.Interrupt) {
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	}
 	return m.Run()
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,7 +19,7 @@ import (
 // Client is the daemon's side: it starts, stops and watches commands through the supervisor. Its methods may be called from any goroutine.
 //
 // Goroutines, all children of Run: Run itself connects and reads what the supervisor sends, one calls the event function, one finds out
-// about commands that the supervisor does not know, one collects stray children; and one for each command that is watched because its supervisor died.
+// about commands that the supervisor does not know, one looks after limits, one kills, one collects stray children; and one for each command that is watched because its supervisor died.
 type Client struct {
 	cfg  Config
 	log  *slog.Logger
@@ -29,7 +31,9 @@ type Client struct {
 	notify chan struct{} // capacity 1: there are events
 	done   chan struct{} // closed when Run has ended
 
-	group sync.WaitGroup // children of Run
+	group  sync.WaitGroup // children of Run
+	limits *limiter       // of commands that we watch ourselves
+	kills  *killer        // of commands that we watch ourselves, and those that others have left
 
 	mu      sync.Mutex // never held across callbacks, nor I/O other than signals
 	ran     bool
@@ -59,7 +63,8 @@ type call struct {
 	id    uint64
 	op    string
 	unit  string
-	dir   string // start
+	dir   string   // start
+	needs []string // abilities of the supervisor
 	line  []byte
 	grace time.Duration // stop
 	done  chan struct{} // closed after the rest is set
@@ -98,8 +103,9 @@ func Open(_ context.Context, c Config) (*Client, error) {
 	}
 	return &Client{
 		cfg: c, log: c.Logger, dir: dir,
-		argv: append([]string{exe}, c.Argv[1:]...),
-		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), notify: make(chan struct{}, 1), done: make(chan struct{}),
+		argv: append([]string{exe}, c.Argv[1:]...), limits: newLimiter(),
+		kills: newKiller(filepath.Join(dir, killsName), c.Logger, func() {}),
+		wake:  make(chan struct{}, 1), look: make(chan struct{}, 1), notify: make(chan struct{}, 1), done: make(chan struct{}),
 		calls: map[uint64]*call{}, units: map[string]*unit{}, forgotten: map[string]struct{}{},
 	}, nil
 }
@@ -122,8 +128,9 @@ func (c *Client) Start(ctx context.Context, j Job) (Process, error) {
 	if size > maxArgs {
 		return Process{}, c.tooLong(j, dir)
 	}
-	k := &call{op: opStart, unit: j.Unit, dir: dir, done: make(chan struct{})}
-	q := request{Op: opStart, Unit: j.Unit, Dir: text(dir), Command: text(j.Command), Args: texts(j.Args)}
+	t := termsOf(j)
+	k := &call{op: opStart, unit: j.Unit, dir: dir, needs: t.needs(), done: make(chan struct{})}
+	q := request{Op: opStart, Unit: j.Unit, Dir: text(dir), Command: text(j.Command), Args: texts(j.Args), terms: t, Unsynced: j.Unsynced}
 	if err := c.enter(k, &q); err != nil {
 		if errors.Is(err, errLineTooLong) {
 			return Process{}, c.tooLong(j, dir)
@@ -138,15 +145,43 @@ func (c *Client) Start(ctx context.Context, j Job) (Process, error) {
 
 // tooLong refuses what the system would not take either, in its words.
 func (c *Client) tooLong(j Job, dir string) error {
-	e := notStarted((&os.PathError{Op: "fork/exec", Path: j.Command, Err: syscall.E2BIG}).Error(), time.Now())
+	return c.refuse(j.Unit, dir, (&os.PathError{Op: "fork/exec", Path: j.Command, Err: syscall.E2BIG}).Error())
+}
+
+// refuse ends a job that must not be started, for good.
+func (c *Client) refuse(unit, dir, detail string) error {
+	e := notStarted(detail, time.Now())
 	if err := addExit(dir, e); err != nil {
-		c.log.Error("failed start not recorded", "unit", j.Unit, "err", err)
+		c.log.Error("failed start not recorded", "unit", unit, "err", err)
 	}
 	return &StartError{e.Detail}
 }
 
+// unable is the detail of a command that the supervisor that runs cannot run as it is meant to be.
+func unable(l *link, needs []string) string {
+	return fmt.Sprintf("the supervisor that runs (process %d) is of an older version and does not know %s; "+
+		"it is replaced when the commands that it runs have ended: submit this one again then", l.pid, strings.Join(needs, ", "))
+}
+
+// send writes a call on l. A supervisor that would not do as the job says is not asked to, unless it was started before, so that nothing is
+// to be decided any more.
+func (c *Client) send(l *link, k *call) {
+	if k.op == opStart && !l.can(k.needs) {
+		if _, err := ReadProcess(k.dir); errors.Is(err, fs.ErrNotExist) {
+			err := c.refuse(k.unit, k.dir, unable(l, k.needs))
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			k.err = err
+			c.dropLocked(k.unit, nil)
+			c.finishLocked(k)
+			return
+		}
+	}
+	l.write(k.line) // a failure ends the connection, and the next one repeats the call
+}
+
 // Stop interrupts the process group of the unit's command, and kills what is left of the group after grace (at most a day). It returns as soon
-// as the interrupt is sent; the end comes as an event. The grace goes on if the daemon ends. Asking again only
+// as the interrupt is sent; the end comes as an event. The grace goes on if the daemon or the supervisor ends, and the next of them kills what is due. Asking again only
 // ever shortens it. A command that does not run, for whatever reason, is success.
 func (c *Client) Stop(ctx context.Context, unit string, grace time.Duration) error {
 	if err := checkUnit(unit); err != nil {
@@ -255,7 +290,7 @@ func (c *Client) enter(k *call, q *request) error {
 		poke(c.wake)
 		return nil
 	}
-	link.write(line) // a failure ends the connection, and the next one repeats the call
+	c.send(link, k)
 	return nil
 }
 
@@ -351,13 +386,5 @@ func (c *Client) finishLocked(k *call) {
 		}
 		delete(c.calls, k.id)
 		close(k.done)
-	}
-}
-
-// poke fills a channel of capacity 1.
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

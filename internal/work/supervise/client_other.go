@@ -20,12 +20,14 @@ import (
 // Client starts, stops and watches commands. On this system there is no supervisor: the daemon runs the commands itself. Commands that
 // outlive the daemon are watched by the next one, without their exit status. Methods may be called from any goroutine.
 //
-// Each command has a goroutine that ends with it, also after Run has ended: a child can only be waited for.
+// Each command has a goroutine that ends with it, also after Run has ended: a child can only be waited for; and a streamed one another that
+// feeds it. The daemon feeds: a streamed command that outlives it sees the end of its input, and its exit is not known.
 type Client struct {
 	cfg    Config
 	log    *slog.Logger
 	notify chan struct{} // capacity 1: there are events
 	done   chan struct{} // closed when Run has ended
+	limits *limiter
 
 	mu     sync.Mutex
 	ran    bool
@@ -38,6 +40,7 @@ type local struct {
 	process Process
 	stop    *time.Timer // set while a stop is under way
 	until   time.Time
+	limited *limited // nil: no limits
 }
 
 // Open checks c. It starts nothing.
@@ -45,7 +48,8 @@ func Open(_ context.Context, c Config) (*Client, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cfg: c, log: c.Logger, notify: make(chan struct{}, 1), done: make(chan struct{}), units: map[string]*local{}}, nil
+	return &Client{cfg: c, log: c.Logger, notify: make(chan struct{}, 1), done: make(chan struct{}),
+		limits: newLimiter(), units: map[string]*local{}}, nil
 }
 
 // Run calls events with all that happens, one at a time, until ctx ends; commands go on. It may be called once.
@@ -58,6 +62,9 @@ func (c *Client) Run(ctx context.Context, events func(Event)) error {
 	c.ran = true
 	c.mu.Unlock()
 	defer close(c.done)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { c.limits.run(ctx) })
 	for ctx.Err() == nil {
 		c.mu.Lock()
 		var e Event
@@ -103,16 +110,20 @@ func (c *Client) Start(ctx context.Context, j Job) (Process, error) {
 		return Process{}, c.refuse(j, err)
 	}
 	defer rec.close()
-	cmd, err := c.command(j)
+	t := termsOf(j)
+	cmd, stream, err := c.command(j)
 	if err != nil {
 		return Process{}, c.refuse(j, err)
 	}
-	if err = rec.starting(); err == nil {
+	if err = rec.starting(t); err == nil && !j.Unsynced {
+		err = rec.f.Sync()
+	}
+	if err == nil {
 		err = cmd.Start()
 	}
-	cmd.Stdin.(io.Closer).Close()
-	cmd.Stdout.(io.Closer).Close()
+	closeFiles(cmd.Stdin.(io.Closer), cmd.Stdout.(io.Closer), cmd.Stderr.(io.Closer))
 	if err != nil {
+		stream.close()
 		return Process{}, c.refuse(j, err)
 	}
 	p, err := identify(cmd.Process.Pid)
@@ -122,30 +133,99 @@ func (c *Client) Start(ctx context.Context, j Job) (Process, error) {
 	if err != nil {
 		c.log.Error("process not recorded", "unit", j.Unit, "err", err)
 	}
-	c.units[j.Unit] = &local{process: p}
+	c.unitLocked(j.Unit, j.UnitDir, p, t)
 	c.emitLocked(Event{Unit: j.Unit, Process: &p})
+	gone := make(chan struct{})
+	fed := make(chan struct{})
+	go func() { // until the command ends, or has all its input
+		defer close(fed)
+		if stream == nil {
+			return
+		}
+		if err := addFed(j.UnitDir, stream.run(j.UnitDir, gone)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.log.Error("end of the input not recorded", "unit", j.Unit, "err", err)
+		}
+	}()
 	go func() { // until the command ends
 		cmd.Wait()
-		c.ended(j.Unit, j.UnitDir, exitOfState(cmd.ProcessState, time.Now()))
+		e := exitOfState(cmd.ProcessState, time.Now())
+		close(gone)
+		stream.close() // ends a write that nobody reads
+		<-fed
+		c.ended(j.Unit, j.UnitDir, e)
 	}()
 	return p, nil
 }
 
+// unitLocked enters a command that runs.
+func (c *Client) unitLocked(unit, dir string, p Process, t terms) {
+	u := &local{process: p}
+	c.units[unit] = u
+	if !t.limited() {
+		return
+	}
+	u.limited = &limited{terms: t, dir: dir, began: p.began(), exceeded: func(text string, grace time.Duration) {
+		if err := addLimit(dir, text); err != nil {
+			c.log.Error("limit not recorded", "unit", unit, "err", err)
+		}
+		if err := c.Stop(context.Background(), unit, grace); err != nil {
+			c.log.Error("command not stopped", "unit", unit, "limit", text, "err", err)
+		}
+	}}
+	c.limits.add(u.limited)
+}
+
 // command opens the files of j.
-func (c *Client) command(j Job) (*exec.Cmd, error) {
+func (c *Client) command(j Job) (cmd *exec.Cmd, s *stream, err error) {
+	var open []io.Closer
+	defer func() {
+		if err != nil {
+			closeFiles(open...)
+		}
+	}()
 	stdin, err := os.Open(filepath.Join(j.UnitDir, stdinName))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	stdout, err := os.OpenFile(filepath.Join(j.UnitDir, stdoutName), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	open = append(open, stdin)
+	output := func(name string) (*os.File, error) {
+		f, err := os.OpenFile(filepath.Join(j.UnitDir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err == nil {
+			open = append(open, f)
+		}
+		return f, err
+	}
+	stdout, err := output(stdoutName)
 	if err != nil {
-		stdin.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	cmd := exec.Command(j.Command, j.Args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.cfg.Env, stdin, stdout, stdout
+	stderr := stdout
+	if j.Stderr {
+		if stderr, err = output(stderrName); err != nil {
+			return nil, nil, err
+		}
+	}
+	if j.Stream {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		s = &stream{in: stdin, out: w}
+		stdin = r
+	}
+	cmd = exec.Command(j.Command, j.Args...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.cfg.Env, stdin, stdout, stderr
 	cmd.SysProcAttr = ownGroup()
-	return cmd, nil
+	return cmd, s, nil
+}
+
+// bootID is not needed where the start of a process is an absolute time.
+func bootID() string { return "" }
+
+func closeFiles(files ...io.Closer) {
+	for _, f := range files {
+		f.Close() // one of them twice if both outputs share it
+	}
 }
 
 func (c *Client) refuse(j Job, cause error) error {
@@ -157,6 +237,9 @@ func (c *Client) refuse(j Job, cause error) error {
 }
 
 func (c *Client) ended(unit, dir string, e Exit) {
+	if h, err := readHistory(dir); err == nil {
+		e = h.verdict(dir, e)
+	}
 	if err := addExit(dir, e); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.log.Error("exit not recorded", "unit", unit, "err", err)
 	}
@@ -169,6 +252,7 @@ func (c *Client) ended(unit, dir string, e Exit) {
 	if u.stop != nil {
 		u.stop.Stop()
 	}
+	c.limits.remove(u.limited)
 	delete(c.units, unit)
 	c.emitLocked(Event{Unit: unit, Exit: &e})
 }
@@ -231,7 +315,8 @@ func (c *Client) examineLocked(unit, dir string) *Exit {
 		p, err := ReadProcess(dir)
 		switch {
 		case err == nil && p.Alive():
-			c.units[unit] = &local{process: p}
+			h, _ := readHistory(dir)
+			c.unitLocked(unit, dir, p, h.terms)
 			c.emitLocked(Event{Unit: unit, Process: &p})
 			go func() { // until the command ends or Run does
 				if c.gone(p) {
@@ -272,6 +357,9 @@ func (c *Client) Forget(unit string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if u := c.units[unit]; u != nil {
+		c.limits.remove(u.limited)
+	}
 	delete(c.units, unit)
 	c.events = slices.DeleteFunc(c.events, func(e Event) bool { return e.Unit == unit })
 	return nil

@@ -146,7 +146,7 @@ func TestCannotStart(t *testing.T) {
 		args          []string
 		want          string
 	}{
-		{"absent", "/nonexistent/program", nil, "fork/exec /nonexistent/program: no such file or directory"},
+		{"absent", n.dir + "/absent", nil, "fork/exec " + n.dir + "/absent: no such file or directory"},
 		{"nowhere", "nosuch", nil, `exec: "nosuch": executable file not found in $PATH`},
 		{"empty", "", nil, `exec: "": executable file not found in $PATH`},
 		{"directory", "/", nil, "fork/exec /: permission denied"},

@@ -15,17 +15,24 @@ import (
 
 // Files of a unit that this package reads and writes; doc.go has the format of the last.
 const (
-	stdinName   = "stdin"
-	stdoutName  = "stdout"
-	processName = "process"
+	stdinName    = "stdin"
+	stdinEndName = "stdin.end"
+	stdoutName   = "stdout"
+	stderrName   = "stderr"
+	processName  = "process"
 )
 
 const recordVersion = 1
 
 // States in a line of the process file.
 const (
+	stateClaimed  = "claimed"
 	stateStarting = "starting"
+	stateFeeding  = "feeding"
 	stateStarted  = "started"
+	stateLimit    = "limit"
+	stateFed      = "fed"
+	stateExited   = "exited"
 	stateEnded    = "ended"
 )
 
@@ -34,16 +41,27 @@ var errStarting = errors.New("no process recorded")
 
 // record is one line of a process file.
 type record struct {
-	V     int    `json:"v"`
-	State string `json:"state"`
-	*Process
-	*Exit
+	V        int    `json:"v"`
+	State    string `json:"state"`
+	terms           // starting
+	*Process        // feeding, started
+	*Exit           // exited, ended
+	In       string `json:"in,omitempty"`    // claimed: boot
+	Limit    string `json:"limit,omitempty"` // limit
+	Feed     *fed   `json:"feed,omitempty"`  // fed
 }
 
 // history is what a process file says.
 type history struct {
-	starting bool // a start was begun
+	claimed  string // the boot during which a start was prepared
+	starting bool   // a start was begun
+	rebooted bool   // whether it was is not known, for the machine was restarted: counts as begun
+	terms    terms
+	feeder   *Process // the last that was started
 	process  *Process
+	limit    string // a limit was exceeded: which
+	fed      *fed   // the feed has ended
+	exited   *Exit  // the command has ended, and its end is to be judged
 	exit     *Exit
 }
 
@@ -85,6 +103,9 @@ func readHistory(unitDir string) (history, error) {
 	if err != nil {
 		return history{}, fmt.Errorf("read %s: %w", name, err)
 	}
+	if h.claimed != "" && !h.starting && h.claimed != bootID() {
+		h.starting, h.rebooted = true, true // what followed was not on the disk
+	}
 	return h, nil
 }
 
@@ -109,8 +130,18 @@ func parseHistory(b []byte) (history, error) {
 			return history{}, fmt.Errorf("version %d is not known", r.V)
 		}
 		switch {
+		case r.State == stateClaimed:
+			h.claimed = r.In
 		case r.State == stateStarting:
-			h.starting = true
+			h.starting, h.terms = true, r.terms
+		case r.State == stateFeeding && r.Process != nil && r.PID > 1:
+			h.feeder = r.Process
+		case r.State == stateLimit && h.limit == "":
+			h.limit = r.Limit
+		case r.State == stateFed && r.Feed != nil && h.fed == nil:
+			h.fed = r.Feed
+		case r.State == stateExited && r.Exit != nil && h.exited == nil:
+			h.exited = r.Exit
 		case r.State == stateStarted && r.Process != nil && r.PID > 1:
 			h.process = r.Process
 		case r.State == stateEnded && r.Exit != nil && h.exit == nil:
@@ -145,7 +176,7 @@ func openJournal(unitDir string) (journal, error) {
 	return journal{f}, err
 }
 
-// claim opens the process file of a command that is to be started. fs.ErrExist: somebody got further than that. Claims of the same
+// claim opens the process file of a command that is to be started. fs.ErrExist: somebody got further than that, and the line claimed. Claims of the same
 // unit exclude each other by other means: there is one supervisor, and it has one entry for each unit.
 func claim(unitDir string) (journal, error) {
 	j, err := openJournal(unitDir)
@@ -155,6 +186,9 @@ func claim(unitDir string) (journal, error) {
 	fi, err := j.f.Stat()
 	if err == nil && fi.Size() > 0 {
 		err = fs.ErrExist
+		if h, e := readHistory(unitDir); e == nil && h.claimed != "" && !h.starting && h.process == nil && h.exit == nil {
+			err = nil // prepared, and certainly not started
+		}
 	}
 	if err != nil {
 		j.close()
@@ -162,14 +196,32 @@ func claim(unitDir string) (journal, error) {
 	return j, err
 }
 
-// starting is to be called right before the command is started: if started does not follow, nobody knows whether it was.
-func (j journal) starting() error {
-	_, err := j.f.WriteString(`{"v":1,"state":"starting"}` + "\n")
-	return err
+// claimed prepares a start. It is on the disk before the next line is written: if that is missing and the boot is the same,
+// the command was not started; after a restart of the machine nobody can tell.
+func (j journal) claimed() error {
+	return j.add(record{V: recordVersion, State: stateClaimed, In: bootID()})
 }
 
-func (j journal) started(p Process) error {
-	b := append([]byte(nil), `{"v":1,"state":"started","pid":`...)
+// starting is to be called right before the command is started: if started does not follow, nobody knows whether it was. Whoever comes to
+// look after the command finds its terms there.
+func (j journal) starting(t terms) error {
+	if t == (terms{}) {
+		_, err := j.f.WriteString(`{"v":1,"state":"starting"}` + "\n")
+		return err
+	}
+	return j.add(record{V: recordVersion, State: stateStarting, terms: t})
+}
+
+// feeding records the process that feeds a streamed command.
+func (j journal) feeding(p Process) error { return j.process(stateFeeding, p) }
+
+func (j journal) started(p Process) error { return j.process(stateStarted, p) }
+
+// process writes a line by hand: every command that starts has one.
+func (j journal) process(state string, p Process) error {
+	b := append([]byte(nil), `{"v":1,"state":"`...)
+	b = append(b, state...)
+	b = append(b, `","pid":`...)
 	b = strconv.AppendInt(b, int64(p.PID), 10)
 	b = append(b, `,"start":`...)
 	b = strconv.AppendUint(b, p.StartTime, 10)
@@ -178,6 +230,20 @@ func (j journal) started(p Process) error {
 		b = strconv.AppendQuoteToASCII(b, p.Boot)
 	}
 	_, err := j.f.Write(append(b, "}\n"...))
+	return err
+}
+
+// add writes a line. The first newline ends one that a killed writer may have left incomplete.
+func (j journal) add(r record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	line := make([]byte, 0, len(b)+2)
+	if r.State != stateClaimed && r.State != stateStarting { // the first lines of all
+		line = append(line, '\n')
+	}
+	_, err = j.f.Write(append(append(line, b...), '\n'))
 	return err
 }
 
@@ -197,18 +263,32 @@ func addProcess(unitDir string, p Process) error {
 // this works when the disk is full. It is not synced: after a power cut the command is gone, and the status file of the
 // unit, which is synced, says what was known.
 func addExit(unitDir string, e Exit) error {
-	b, err := json.Marshal(record{V: recordVersion, State: stateEnded, Exit: &e})
-	if err != nil {
-		return err
-	}
+	return addLine(unitDir, record{State: stateEnded, Exit: &e})
+}
+
+// addExited records how a command ended whose end is still to be judged.
+func addExited(unitDir string, e Exit) error {
+	return addLine(unitDir, record{State: stateExited, Exit: &e})
+}
+
+// addLimit records that a limit was exceeded, before the command is stopped for it.
+func addLimit(unitDir, text string) error {
+	return addLine(unitDir, record{State: stateLimit, Limit: text})
+}
+
+// addFed records how the feed of a streamed command ended. Of several lines the first counts.
+func addFed(unitDir string, f fed) error {
+	return addLine(unitDir, record{State: stateFed, Feed: &f})
+}
+
+func addLine(unitDir string, r record) error {
+	r.V = recordVersion
 	j, err := openJournal(unitDir)
 	if err != nil {
 		return err
 	}
 	defer j.close()
-	// The first newline ends a line that a killed writer may have left incomplete.
-	_, err = j.f.Write(append(append([]byte{'\n'}, b...), '\n'))
-	return err
+	return j.add(r)
 }
 
 // clip bounds a text for a Detail.

@@ -38,7 +38,7 @@ func TestJournalWrites(t *testing.T) {
 	if _, err := ReadProcess(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("only claimed: %v, want that it does not exist", err)
 	}
-	if err := j.starting(); err != nil {
+	if err := j.starting(terms{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadProcess(dir); !errors.Is(err, errStarting) {

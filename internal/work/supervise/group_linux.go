@@ -1,6 +1,10 @@
 package supervise
 
 import (
+	"os"
+	"strconv"
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -36,6 +40,61 @@ func (g group) signal(sig unix.Signal, pinned bool) error {
 		}
 	}
 	return unix.Kill(-g.leader.PID, sig)
+}
+
+// exact tells whether the system signals the group through its descriptor, whatever has become of the number.
+func (g group) exact() bool {
+	if g.fd < 0 {
+		return false
+	}
+	err := unix.PidfdSendSignal(g.fd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	return err == nil || err == unix.ESRCH || err == unix.EPERM
+}
+
+// kill kills the group, which had its number seen milliseconds after the boot. unix.ESRCH means that nobody is left of it, as far as can be proved.
+func (g group) kill(seen int64) error {
+	if g.fd >= 0 {
+		err := unix.PidfdSendSignal(g.fd, unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+		if err == nil || err == unix.ESRCH {
+			return err
+		}
+	}
+	if !g.lives(seen) {
+		return unix.ESRCH
+	}
+	return unix.Kill(-g.leader.PID, unix.SIGKILL)
+}
+
+// lives tells whether the group that has the number of the leader is certainly its own: a member of group and session that runs began
+// when the number was still the leader's, or its group's. Whoever else got that number got it, and its members, later.
+func (g group) lives(seen int64) bool {
+	if g.leader.Boot != bootID() || unix.Kill(-g.leader.PID, 0) == unix.ESRCH {
+		return false
+	}
+	if g.leader.Alive() {
+		return true
+	}
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return false
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		s, err := readStat(pid)
+		if err != nil || s.group != g.leader.PID || s.session != g.leader.PID || s.ended() {
+			continue
+		}
+		// Numbers go round through all others first, so the same tick of the clock is not too late.
+		if began := time.Duration(s.start) * (time.Second / ticksPerSecond); s.start >= g.leader.StartTime && began.Milliseconds() <= seen {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *group) close() {

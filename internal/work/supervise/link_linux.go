@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,7 +17,9 @@ type link struct {
 	conn *net.UnixConn
 	r    *bufio.Reader
 	proc *pidfd // the supervisor; nil if the system does not tell
-	exe  string // identity of its program
+	pid  int
+	exe  string   // identity of its program
+	able []string // what it can, as it says
 
 	wmu sync.Mutex // one line at a time
 }
@@ -40,6 +43,16 @@ func (l *link) close() {
 	if l.proc != nil {
 		l.proc.close()
 	}
+}
+
+// can tells whether the supervisor has all abilities.
+func (l *link) can(needs []string) bool {
+	for _, n := range needs {
+		if !slices.Contains(l.able, n) {
+			return false
+		}
+	}
+	return true
 }
 
 // send writes one request without an answer. Losing it is allowed.
@@ -157,7 +170,7 @@ func (c *Client) greet(ctx context.Context, conn *net.UnixConn) (_ *link, err er
 	case m.Version != protocolVersion:
 		return nil, &refusedError{pid, fmt.Sprintf("it answered in version %d of the protocol", m.Version)}
 	}
-	l.exe = m.Exe
+	l.pid, l.exe, l.able = pid, m.Exe, m.Can
 	l.proc, _ = openPidfd(pid) // it has just answered, so the number is its own
 	conn.SetDeadline(time.Time{})
 	return l, nil

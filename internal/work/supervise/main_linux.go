@@ -22,8 +22,12 @@ func Main(args []string, stderr io.Writer) int {
 	dir := flags.String("dir", "", "`directory` of the socket and the lock")
 	idle := flags.Duration("idle", DefaultIdle, "end after this time without commands and daemon")
 	ready := flags.Int("ready", -1, "`descriptor` to close when the socket is there")
+	feeds := flags.Bool("feed", false, "feed one command whose input still grows; the supervisor starts such a process")
 	if err := flags.Parse(args); err != nil {
 		return 2
+	}
+	if *feeds && len(args) == 1 {
+		return feed()
 	}
 	if *dir == "" || flags.NArg() > 0 {
 		fmt.Fprintln(stderr, "supervise: this is the process that runs the commands of a node; the daemon starts it with --dir DIRECTORY")
@@ -31,14 +35,14 @@ func Main(args []string, stderr io.Writer) int {
 	}
 	closeOnExec()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if err := supervise(*dir, *idle, *ready, log); err != nil {
+	if err := supervise(*dir, *idle, *ready, feederArgv(os.Args, args), log); err != nil {
 		log.Error("supervisor failed", "err", err)
 		return 1
 	}
 	return 0
 }
 
-func supervise(dir string, idle time.Duration, ready int, log *slog.Logger) error {
+func supervise(dir string, idle time.Duration, ready int, feederArgv []string, log *slog.Logger) error {
 	tune()
 	if err := os.Chdir(dir); err != nil {
 		return err
@@ -60,6 +64,7 @@ func supervise(dir string, idle time.Duration, ready int, log *slog.Logger) erro
 		return err
 	}
 	s := newServer(log, idle)
+	s.feederArgv = feederArgv
 	s.catch()
 	if ready >= 0 {
 		unix.Close(ready)
@@ -71,10 +76,11 @@ func supervise(dir string, idle time.Duration, ready int, log *slog.Logger) erro
 }
 
 // catch sees to it that no signal but KILL ends the supervisor while commands run: who stops the service stops the commands by other means,
-// and their exits are to be recorded. Handlers, unlike ignored signals, are not inherited by commands.
+// and their exits are to be recorded. Handlers, unlike ignored signals, are not inherited: so commands have the defaults, also if the daemon was started with
+// signals ignored, as nohup and the & of a script do. These are all that the runtime does not handle anyway.
 func (s *server) catch() {
 	c := make(chan os.Signal, 4)
-	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
+	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	go func() { // to the end of the process
 		for sig := range c {
 			if sig == unix.SIGTERM || sig == unix.SIGINT {

@@ -1,14 +1,17 @@
 package supervise
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +28,7 @@ type node struct {
 	t    testing.TB
 	dir  string
 	idle time.Duration
+	wrap []string // words in front of the command of a foreign daemon
 }
 
 func newNode(t testing.TB) *node { return newNodeIn(t, shortDir(t)) }
@@ -33,6 +37,9 @@ func newNodeIn(t testing.TB, dir string) *node {
 	t.Helper()
 	n := &node{t: t, dir: dir, idle: 100 * time.Millisecond}
 	t.Cleanup(func() {
+		if t.Failed() {
+			return // what is left is ended when the tests are over
+		}
 		if pid := n.supervisor(); pid != 0 {
 			eventually(t, "supervisor ends by itself", func() bool { return n.free() })
 		}
@@ -237,6 +244,8 @@ func kill(t testing.TB, pid int, sig unix.Signal) {
 type foreignDaemon struct {
 	t   testing.TB
 	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
 }
 
 // startForeign has a daemon of its own start the jobs, and returns when all have been started.
@@ -250,22 +259,48 @@ func (n *node) startForeign(jobs ...Job) *foreignDaemon {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	f := &foreignDaemon{t: n.t, cmd: exec.Command(exe, "daemon", n.supervisorDir(), n.idle.String(), string(spec))}
+	argv := append(slices.Clone(n.wrap), exe, "daemon", n.supervisorDir(), n.idle.String(), string(spec))
+	f := &foreignDaemon{t: n.t, cmd: exec.Command(argv[0], argv[1:]...)}
 	f.cmd.Stderr = n.t.Output()
 	r, err := f.cmd.StdoutPipe()
+	if err == nil {
+		f.in, err = f.cmd.StdinPipe()
+	}
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	f.out = bufio.NewReader(r)
 	if err := f.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(f.kill)
-	var line [64]byte
-	k, _ := r.Read(line[:])
-	if got := strings.TrimSpace(string(line[:k])); got != "ready" {
-		n.t.Fatalf("the daemon says %q", got)
-	}
+	f.answer("ready")
 	return f
+}
+
+func (f *foreignDaemon) answer(want string) {
+	f.t.Helper()
+	if got, _ := f.out.ReadString('\n'); strings.TrimSpace(got) != want {
+		f.t.Fatalf("the daemon says %q, want %q", got, want)
+	}
+}
+
+// stop has it stop a unit.
+func (f *foreignDaemon) stop(unit string, grace time.Duration) {
+	f.t.Helper()
+	fmt.Fprintf(f.in, "stop %s %d\n", unit, grace)
+	f.answer("stopped")
+}
+
+// start has it start one more job.
+func (f *foreignDaemon) start(j Job) {
+	f.t.Helper()
+	b, err := json.Marshal(j)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	fmt.Fprintf(f.in, "start %s\n", b)
+	f.answer("started")
 }
 
 // kill ends the daemon as kill -9 does. It may be called again.
@@ -296,6 +331,29 @@ func testDaemon(args []string) int {
 		}
 	}
 	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		op, rest, _ := strings.Cut(in.Text(), " ")
+		var unit string
+		var grace time.Duration
+		var j Job
+		switch {
+		case op == "stop":
+			if _, err = fmt.Sscan(rest, &unit, (*int64)(&grace)); err == nil {
+				err = c.Stop(context.Background(), unit, grace)
+			}
+			op = "stopped"
+		default:
+			if err = json.Unmarshal([]byte(rest), &j); err == nil {
+				_, err = c.Start(context.Background(), j)
+			}
+			op = "started"
+		}
+		if err != nil {
+			fmt.Println(err)
+		} else {
+			fmt.Println(op)
+		}
+	}
 	select {}
 }
 

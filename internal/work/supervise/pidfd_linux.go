@@ -101,6 +101,14 @@ func (p *pidfd) strangerStatus() (s syscall.WaitStatus, ok bool) {
 	return s, ok
 }
 
+// tellsStrangers tells whether strangerStatus can be expected to give a status.
+func (p *pidfd) tellsStrangers() bool {
+	return p.control(func(fd int) error {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		return unix.IoctlPidfdInfo(fd, &info)
+	}) == nil
+}
+
 // reaped tells whether the parent has noticed the end.
 func (p *pidfd) reaped() bool {
 	return p.control(func(fd int) error { return unix.PidfdSendSignal(fd, 0, nil, 0) }) != nil

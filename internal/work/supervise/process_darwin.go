@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,4 +26,12 @@ func identify(pid int) (Process, error) {
 func (p Process) Alive() bool {
 	now, err := identify(p.PID)
 	return err == nil && p.PID > 1 && now == p
+}
+
+// began is when the process was started; one that is not known has begun now.
+func (p Process) began() time.Time {
+	if p.StartTime == 0 {
+		return time.Now()
+	}
+	return time.UnixMicro(int64(p.StartTime))
 }

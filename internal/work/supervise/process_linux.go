@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,7 @@ func identify(pid int) (Process, error) {
 type stat struct {
 	state   byte
 	ppid    int
+	group   int
 	session int
 	threads int
 	start   uint64
@@ -92,8 +94,23 @@ func parseStat(b []byte) (stat, error) {
 		return uint64(v)
 	}
 	s.ppid = int(number(4))
+	s.group = int(number(5))
 	s.session = int(number(6))
 	s.threads = int(number(20))
 	s.start = number(22)
 	return s, err
+}
+
+// ticksPerSecond is the unit of the start in /proc/PID/stat, the same on all architectures that Go knows.
+const ticksPerSecond = 100
+
+// began is when the process was started; one that is not known has begun now.
+func (p Process) began() time.Time {
+	now := time.Now()
+	var up unix.Timespec
+	if p.StartTime == 0 || unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {
+		return now
+	}
+	age := time.Duration(up.Nano()) - time.Duration(p.StartTime)*(time.Second/ticksPerSecond)
+	return now.Add(-max(age, 0))
 }

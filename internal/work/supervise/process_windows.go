@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"syscall"
+	"time"
 )
 
 const (
@@ -34,4 +35,13 @@ func identify(pid int) (Process, error) {
 func (p Process) Alive() bool {
 	now, err := identify(p.PID)
 	return err == nil && p.PID > 1 && now == p
+}
+
+// began is when the process was started; one that is not known has begun now.
+func (p Process) began() time.Time {
+	if p.StartTime == 0 {
+		return time.Now()
+	}
+	t := syscall.Filetime{HighDateTime: uint32(p.StartTime >> 32), LowDateTime: uint32(p.StartTime)}
+	return time.Unix(0, t.Nanoseconds())
 }

@@ -29,17 +29,17 @@ func (s *server) reap() {
 
 func (s *server) childEnded(pid int, status syscall.WaitStatus) {
 	s.mu.Lock()
-	j := s.byPID[pid]
+	j, fed := s.byPID[pid], s.feeders[pid]
 	s.mu.Unlock()
-	if j == nil {
+	if j == nil && fed == nil {
 		// Either a command that is just being started, or the child of a start that failed (which is waited for there), or a
 		// process that a command left behind and that came to us. Without starts under way only the last is possible.
 		s.forks.Lock()
 		defer s.forks.Unlock()
 		s.mu.Lock()
-		j = s.byPID[pid]
+		j, fed = s.byPID[pid], s.feeders[pid]
 		s.mu.Unlock()
-		if j == nil {
+		if j == nil && fed == nil {
 			unix.Wait4(pid, nil, unix.WNOHANG, nil)
 			return
 		}
@@ -50,20 +50,70 @@ func (s *server) childEnded(pid int, status syscall.WaitStatus) {
 		}
 		status = st
 	}
-	e := exitOf(status, time.Now())
-	err := addExit(j.dir, e)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // the unit has been removed, so nobody will ask
+	if fed != nil {
+		s.feederEnded(fed, pid)
+		return
 	}
-
+	leader := *j.process()
+	s.kills.ending(leader)
+	defer s.kills.ended(leader)
+	e := exitOf(status, time.Now())
+	if j.terms.judged() {
+		if err := addExited(j.dir, e); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("exit not recorded yet", "unit", j.unit, "err", err)
+		}
+		s.mu.Lock()
+		s.limits.remove(j.limited)
+		s.collectLocked(j, pid)
+		j.state, j.status = jobEnding, e
+		over := s.feedOverLocked(j)
+		s.mu.Unlock()
+		if over {
+			s.judge(j)
+		}
+		return
+	}
+	err := saveExit(j.dir, e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.collectLocked(j, pid)
+	s.endedLocked(j, e, err)
+}
+
+// collectLocked waits for a command that has ended.
+func (s *server) collectLocked(j *job, pid int) {
 	unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	delete(s.byPID, pid)
-	j.state, j.exit = jobEnded, &e
-	if j.stop != nil && j.stop.group.signal(0, false) != nil {
-		s.stoppedLocked(j) // nobody of its group is left to be killed
+}
+
+// judge ends a job whose command and feed have ended.
+func (s *server) judge(j *job) {
+	s.mu.Lock()
+	h := history{terms: j.terms, limit: j.limit}
+	if j.feed != nil {
+		h.fed = j.feed.fed
 	}
+	e := j.status
+	s.mu.Unlock()
+	e = h.verdict(j.dir, e)
+	err := saveExit(j.dir, e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endedLocked(j, e, err)
+}
+
+// saveExit is addExit for a unit that may have been removed, so that nobody will ask.
+func saveExit(dir string, e Exit) error {
+	err := addExit(dir, e)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// endedLocked makes an end known; err says why it is not recorded.
+func (s *server) endedLocked(j *job, e Exit, err error) {
+	j.state, j.exit = jobEnded, &e
 	if !j.forgotten {
 		s.tellLocked(j.report(), nil)
 	}

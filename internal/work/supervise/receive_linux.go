@@ -105,11 +105,23 @@ func (c *Client) stopByFilesLocked(k *call) {
 	case u == nil, u.process == nil && !u.adopted && c.startPendingLocked(u):
 		c.finishLocked(k)
 	case u.watch != nil:
-		k.err = u.watch.stop(k.grace)
-		c.finishLocked(k)
+		c.stopWatchedLocked(u.watch, k)
 	default:
 		u.stops = append(u.stops, k)
 		u.adopted = true
 		poke(c.look)
 	}
+}
+
+// stopWatchedLocked does a stop of a command that we watch.
+func (c *Client) stopWatchedLocked(w *watch, k *call) {
+	c.group.Go(func() { // until it is recorded and sent
+		err := w.stop(k.grace)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.calls[k.id] == k {
+			k.err = err
+			c.finishLocked(k)
+		}
+	})
 }

@@ -45,7 +45,11 @@ func (c *Client) resolve(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			c.apply(ctx, u, examine(ctx, u.dir))
+			f := examine(ctx, u.dir)
+			if f.exit == nil && f.process == (Process{}) {
+				return // ctx has ended
+			}
+			c.apply(ctx, u, f)
 		}
 	}
 }
@@ -55,6 +59,7 @@ type finding struct {
 	exit    *Exit
 	process Process
 	proc    *pidfd // nil if the system has no such thing
+	terms   terms
 }
 
 // examine looks at one unit.
@@ -65,6 +70,17 @@ func examine(ctx context.Context, dir string) finding {
 	}
 	if e, err := ReadExit(dir); err == nil {
 		return ended(e)
+	}
+	h, _ := readHistory(dir)
+	if h.exited != nil { // it was told how the command ended, and lost before it could say what that means
+		e, err := settle(ctx, dir, *h.exited)
+		if err != nil {
+			return finding{}
+		}
+		return ended(e)
+	}
+	if h.rebooted && h.exit == nil && h.process == nil {
+		return lost(dir, detailBoot)
 	}
 	p, err := ReadProcess(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,14 +107,15 @@ func examine(ctx context.Context, dir string) finding {
 	if err != nil {
 		proc = nil // it runs, but can only be watched by looking again and again
 	}
-	return finding{process: p, proc: proc}
+	return finding{process: p, proc: proc, terms: h.terms}
 }
 
 // lost records that nobody knows how a command ended, unless somebody has recorded it in the meantime.
 func lost(dir, detail string) finding {
 	e, err := ReadExit(dir)
 	if err != nil {
-		e = unknownExit(detail, time.Now())
+		h, _ := readHistory(dir)
+		e = h.verdict(dir, unknownExit(detail, time.Now()))
 		addExit(dir, e) // if it fails, the same will be found out next time
 	}
 	p, _ := ReadProcess(dir)
@@ -135,8 +152,7 @@ func (c *Client) apply(ctx context.Context, u *unit, f finding) {
 	c.log.Info("command watched without its supervisor", "unit", u.name, "pid", f.process.PID)
 	u.watch = c.watchLocked(ctx, u, f)
 	for _, k := range u.stops {
-		k.err = u.watch.stop(k.grace)
-		c.finishLocked(k)
+		c.stopWatchedLocked(u.watch, k)
 	}
 	u.stops = nil
 	c.emitLocked(Event{Unit: u.name, Process: u.process})

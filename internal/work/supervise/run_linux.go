@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 )
@@ -34,6 +35,9 @@ func (c *Client) Run(ctx context.Context, events func(Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	c.group.Go(func() { c.deliver(ctx, events) })
 	c.group.Go(func() { c.resolve(ctx) })
+	c.group.Go(func() { c.limits.run(ctx) })
+	c.kills.takeUp()
+	c.group.Go(func() { c.kills.run(ctx) })
 	c.group.Go(func() { sweepStrays(ctx) })
 	c.keep(ctx)
 	cancel()
@@ -52,6 +56,7 @@ func (c *Client) keep(ctx context.Context) {
 		if err == nil {
 			retry = retryFirst
 			c.serve(ctx, l)
+			c.kills.takeUp() // it may have died with some
 			continue
 		}
 		if ctx.Err() != nil {
@@ -62,6 +67,7 @@ func (c *Client) keep(ctx context.Context) {
 			c.log.Error("supervisor not reached", "err", err)
 			again = true
 		}
+		c.kills.takeUp() // the same
 		c.without(err)
 		if !c.rest(ctx, again, retry) {
 			retry = min(2*retry, retryLast)
@@ -106,11 +112,13 @@ func (c *Client) fromFilesLocked(k *call) bool {
 
 // without settles what can be settled without a supervisor: cause is why there is none.
 func (c *Client) without(cause error) {
+	// One that refuses us looks after its commands and records their ends, so the files tell all. One that does not answer may do so later. If
+	// one could not be started there is none.
+	var refused *refusedError
+	settled := errors.Is(cause, errAbsent) || errors.As(cause, &refused) || c.nobodyHolds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// One that refuses us looks after its commands and records their ends, so the files tell all. One that does not answer may do so later.
-	var refused *refusedError
-	c.settled = errors.Is(cause, errAbsent) || errors.As(cause, &refused)
+	c.settled = settled
 	c.dropAbandonedLocked()
 	for _, k := range c.callsLocked() {
 		switch {
@@ -132,6 +140,15 @@ func (c *Client) without(cause error) {
 		}
 	}
 	poke(c.look)
+}
+
+// nobodyHolds tells whether there is certainly no supervisor: none has the lock.
+func (c *Client) nobodyHolds() bool {
+	held, err := lock(c.dir)
+	if err == nil {
+		held.Close()
+	}
+	return err == nil || errors.Is(err, os.ErrNotExist)
 }
 
 // callsLocked gives the calls in the order in which they were made: a stop that came after a start stays behind it.
@@ -219,14 +236,26 @@ func (c *Client) attach(l *link) {
 	c.link, c.settled = l, false
 	c.dropAbandonedLocked()
 	var lines []byte
+	var special []*call // which are asked for one by one
 	for _, k := range c.callsLocked() {
-		if !c.fromFilesLocked(k) {
+		switch {
+		case c.fromFilesLocked(k):
+		case len(k.needs) > 0 && !l.can(k.needs):
+			special = append(special, k)
+		default:
 			lines = append(lines, k.line...)
 		}
 	}
 	c.mu.Unlock()
 	if len(lines) > 0 {
 		l.writeLocked(lines)
+	}
+	if len(special) > 0 {
+		c.group.Go(func() { // until they are refused or written
+			for _, k := range special {
+				c.send(l, k)
+			}
+		})
 	}
 }
 

@@ -41,14 +41,22 @@ func awaitProcess(ctx context.Context, dir string) (Process, error) {
 }
 
 // searchProcesses looks for the commands of units whose processes were not recorded, because the supervisor was killed right between
-// starting them and writing that down. A command leads its session, and its standard input is, unless it closed that, the unit's.
+// starting them and writing that down. A command leads its session, and its standard input is, unless it closed that, the unit's; that of a
+// streamed one is a pipe, so there it is its output. Of several the oldest is the command, and others its offspring.
 func searchProcesses(dirs []string) map[string]Process {
-	type file struct{ dev, ino uint64 }
+	type file struct {
+		fd       string
+		dev, ino uint64
+	}
 	want := map[file]string{}
 	for _, dir := range dirs {
+		fd, name := "0", stdinName
+		if h, err := readHistory(dir); err == nil && h.terms.Stream {
+			fd, name = "1", stdoutName
+		}
 		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, stdinName), &st) == nil {
-			want[file{uint64(st.Dev), st.Ino}] = dir
+		if unix.Stat(filepath.Join(dir, name), &st) == nil {
+			want[file{fd, uint64(st.Dev), st.Ino}] = dir
 		}
 	}
 	found := map[string]Process{}
@@ -70,13 +78,16 @@ func searchProcesses(dirs []string) map[string]Process {
 		if err != nil || s.session != pid || s.ended() {
 			continue
 		}
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join("/proc", name, "fd/0"), &st) != nil {
-			continue
-		}
-		if dir, ok := want[file{uint64(st.Dev), st.Ino}]; ok {
-			// Were the number passed on in between, the start would differ from then on.
-			found[dir] = Process{PID: pid, StartTime: s.start, Boot: bootID()}
+		for _, fd := range []string{"0", "1"} {
+			var st unix.Stat_t
+			if unix.Stat(filepath.Join("/proc", name, "fd", fd), &st) != nil {
+				continue
+			}
+			dir, ok := want[file{fd, uint64(st.Dev), st.Ino}]
+			if old, more := found[dir]; ok && (!more || s.start < old.StartTime) {
+				// Were the number passed on in between, the start would differ from then on.
+				found[dir] = Process{PID: pid, StartTime: s.start, Boot: bootID()}
+			}
 		}
 	}
 	return found

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,28 +17,35 @@ import (
 
 // jobState is where a command is in its life.
 //
-//	starting --> running --> ended     (then forgotten: dropped once a daemon has dealt with the end)
-//	    \--> dropped                   (not started)
+//	starting --> running --> [ending -->] ended     (then forgotten: dropped once a daemon has dealt with the end)
+//	    \--> dropped                                (not started)
 type jobState uint8
 
 const (
 	jobStarting jobState = iota
 	jobRunning
+	jobEnding // the command has ended and was waited for, its feeder has not ended yet
 	jobEnded
 )
 
 // job is one command under the supervisor's care. Fields are guarded by server.mu, except those that never change.
 type job struct {
 	unit, dir string // never change
+	terms     terms  // never changes
 
 	state     jobState
-	forgotten bool      // nobody wants to hear of it
-	pid       int       // running, ended
-	start     uint64    // running, ended
-	exit      *Exit     // ended
-	stop      *stopping // a stop is under way
-	waiting   []waiter  // who is to hear what comes of the start
-	unsaved   int       // how often the exit could not be recorded
+	forgotten bool       // nobody wants to hear of it
+	pid       int        // running, ending, ended
+	start     uint64     // running, ending, ended
+	status    Exit       // ending: how the command ended
+	exit      *Exit      // ended
+	stop      *earlyStop // starting: it is to be stopped as soon as it runs
+	waiting   []waiter   // who is to hear what comes of the start
+	unsaved   int        // how often the exit could not be recorded
+
+	feed    *feedState // of a streamed command that runs or has
+	limited *limited   // of a command with limits that runs or has
+	limit   string     // the limit that it has exceeded
 }
 
 type waiter struct {
@@ -51,25 +59,31 @@ func (j *job) process() *Process {
 
 // server is the supervisor: all commands of the node and the daemons that are connected.
 //
-// Goroutines: one waits for children, one accepts, two per connection (reader and writer), and one per command while it is being
+// Goroutines: one waits for children, one looks after limits, one kills, one accepts, two per connection (reader and writer), and one per command while it is being
 // started. A command that runs has none.
 type server struct {
 	log  *slog.Logger
 	idle time.Duration
 	exe  string // identity of the program that runs, see exeID
 
+	feederArgv []string // start a feeder
+
 	slots    chan struct{} // one token per command being started
 	children chan struct{} // capacity 1: there may be a child to wait for
+	limits   *limiter
+	kills    *killer
+	sync     func(dir string, j journal) error // syncStart, or a test's
 
-	// forks is held for reading from before a child is made until it is in byPID; who holds it for writing knows that a child not
-	// in byPID is not a command.
+	// forks is held for reading from before a child is made until it is in byPID or feeders; who holds it for writing knows that a child
+	// in neither is not a command, nor feeds one.
 	forks sync.RWMutex
 
 	mu       sync.Mutex // never held across I/O other than signals and waits that cannot block; taken after forks
 	jobs     map[string]*job
 	byPID    map[int]*job // running
+	feeders  map[int]*job // by the number of their feeder
 	sessions map[*session]struct{}
-	busy     int  // jobs starting or running, stops under way, exits not recorded
+	busy     int  // jobs starting or running, exits not recorded; kills that are due count too
 	retiring bool // ends as soon as it is not busy, daemon or not
 	ended    bool
 	quit     *time.Timer // the end, after idle
@@ -84,9 +98,18 @@ func newServer(log *slog.Logger, idle time.Duration) *server {
 		children: make(chan struct{}, 1),
 		jobs:     map[string]*job{},
 		byPID:    map[int]*job{},
+		feeders:  map[int]*job{},
+		limits:   newLimiter(),
+		sync:     syncStart,
 		sessions: map[*session]struct{}{},
 		done:     make(chan struct{}),
 	}
+	s.kills = newKiller(killsName, log, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settleLocked()
+	})
+	s.kills.takeUp() // before the end can come
 	s.quit = time.AfterFunc(idle, s.end)
 	s.trim = time.AfterFunc(time.Hour, debug.FreeOSMemory)
 	return s
@@ -103,7 +126,9 @@ func exeID(name string) string {
 
 // serve accepts daemons until it is time to end. The process is to exit then.
 func (s *server) serve(l *net.UnixListener) error {
-	go s.reap() // to the end of the process
+	go s.reap()                           // to the end of the process
+	go s.limits.run(context.Background()) // the same
+	go s.kills.run(context.Background())  // the same
 	errs := make(chan error, 1)
 	go func() { errs <- s.accept(l) }() // until l is closed
 	select {
@@ -175,7 +200,7 @@ func (j *job) report() *message {
 		return nil
 	case j.state == jobEnded:
 		m.Msg, m.Process, m.Exit = msgEnded, j.process(), j.exit
-	case j.state == jobRunning:
+	case j.state == jobRunning, j.state == jobEnding:
 		m.Msg, m.Process = msgRunning, j.process()
 	default:
 		m.Msg = msgRunning // without a process: not yet
@@ -204,10 +229,11 @@ func (s *server) workLocked(delta int) {
 // settleLocked decides whether the end is near.
 func (s *server) settleLocked() {
 	s.trim.Reset(2 * time.Second)
+	idle := s.busy == 0 && s.kills.pending() == 0
 	switch {
-	case s.busy == 0 && s.retiring:
+	case idle && s.retiring:
 		s.quit.Reset(0)
-	case s.busy == 0 && len(s.sessions) == 0:
+	case idle && len(s.sessions) == 0:
 		s.quit.Reset(s.idle)
 	default:
 		s.quit.Stop()
@@ -218,7 +244,7 @@ func (s *server) settleLocked() {
 func (s *server) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.busy > 0 || len(s.sessions) > 0 && !s.retiring {
+	if s.ended || s.busy > 0 || s.kills.pending() > 0 || len(s.sessions) > 0 && !s.retiring {
 		return
 	}
 	s.ended = true

@@ -45,6 +45,7 @@ func (s *server) talk(conn *net.UnixConn) {
 	conn.SetDeadline(time.Time{})
 	go n.out.run() // until it is closed below or the connection fails, which ends the reader
 	err = s.read(r, n)
+	s.kills.takeUp() // a daemon that is gone may have left some
 	s.leave(n)
 	n.out.close()
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *server) greet(conn net.Conn, r *bufio.Reader) (*session, *message, erro
 	if n.workDir == "" {
 		n.workDir = "/"
 	}
-	return n, &message{Msg: msgHello, Version: version, Exe: s.exe, Process: &self}, nil
+	return n, &message{Msg: msgHello, Version: version, Exe: s.exe, Can: []string{canStderr, canStream, canLimits}, Process: &self}, nil
 }
 
 // read deals with one request after the other.
@@ -100,12 +101,7 @@ func (s *server) read(r *bufio.Reader, n *session) error {
 		case opStart:
 			s.start(n, &q)
 		case opStop:
-			known, err := s.stop(q.Unit, min(time.Duration(max(q.GraceMS, 0)), maxGrace/time.Millisecond)*time.Millisecond)
-			m := &message{Msg: msgReply, ID: q.ID, Unit: q.Unit, Unknown: !known}
-			if err != nil {
-				m.Error = err.Error()
-			}
-			n.out.add(m)
+			s.stop(n, q.ID, q.Unit, min(time.Duration(max(q.GraceMS, 0)), maxGrace/time.Millisecond)*time.Millisecond)
 		case opForget:
 			s.forget(q.Units)
 			if q.ID != 0 {
@@ -138,7 +134,7 @@ func (s *server) start(n *session, q *request) {
 		s.mu.Unlock()
 		return
 	}
-	j := &job{unit: q.Unit, dir: string(q.Dir), waiting: []waiter{{n, q.ID}}}
+	j := &job{unit: q.Unit, dir: string(q.Dir), terms: q.terms, waiting: []waiter{{n, q.ID}}}
 	s.jobs[j.unit] = j
 	s.workLocked(1)
 	s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -46,7 +47,7 @@ func (c *Client) spawn(life context.Context) (*spawned, error) {
 		env = os.Environ()
 	}
 	pidfd := -1
-	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+	pid, err := forkUnblocked(argv, &syscall.ProcAttr{
 		Dir: c.dir, Env: env,
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), w.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
@@ -62,6 +63,17 @@ func (c *Client) spawn(life context.Context) (*spawned, error) {
 		awaitChild(life, pid, pidfd)
 	})
 	return s, nil
+}
+
+// forkUnblocked starts a process that has no signals blocked, whatever we were started with: it passes that on to the commands.
+func forkUnblocked(argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var old unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, &old); err == nil {
+		defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	}
+	return syscall.ForkExec(argv[0], argv, attr)
 }
 
 // ready waits until it listens or has ended; false means that ctx ended first.

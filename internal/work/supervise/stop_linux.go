@@ -8,70 +8,95 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopping is a stop under way: the group has been interrupted and is killed when the timer fires.
-type stopping struct {
-	group group
-	grace time.Duration // while the command is being started: what to do then; the rest is empty
-	timer *time.Timer
-	until time.Time
+// earlyStop is a stop that was asked for while the command is being started.
+type earlyStop struct {
+	grace   time.Duration
+	waiting []waiter
 }
 
-// stop interrupts the group of a command, if it is known here.
-func (s *server) stop(unit string, grace time.Duration) (known bool, err error) {
+// stop interrupts the group of a command, if it is known here, and answers. One that is being started is stopped and answered when it runs.
+func (s *server) stop(n *session, id uint64, unit string, grace time.Duration) {
+	m := &message{Msg: msgReply, ID: id, Unit: unit}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	j := s.jobs[unit]
+	runs := false
 	switch {
 	case j == nil:
-		return false, nil
-	case j.state == jobEnded:
-		return true, nil
+		m.Unknown = true
 	case j.state == jobStarting:
-		if j.stop == nil || grace < j.stop.grace {
-			j.stop = &stopping{group: group{fd: -1}, grace: grace}
+		if j.stop == nil {
+			j.stop = &earlyStop{grace: grace}
 		}
-		return true, nil
+		j.stop.grace = min(j.stop.grace, grace)
+		j.stop.waiting = append(j.stop.waiting, waiter{n, id})
+		s.mu.Unlock()
+		return
+	default:
+		runs = j.state == jobRunning
 	}
-	return true, s.stopLocked(j, grace)
+	s.mu.Unlock()
+	if runs {
+		if err := s.stopRunning(j, grace); err != nil {
+			m.Error = err.Error()
+		}
+	}
+	n.out.add(m)
 }
 
-// stopLocked stops a command that runs; so its number is pinned. Asking again only ever shortens the grace.
-func (s *server) stopLocked(j *job, grace time.Duration) error {
-	until := time.Now().Add(grace)
-	if j.stop != nil {
-		if until.Before(j.stop.until) {
-			j.stop.until = until
-			j.stop.timer.Reset(grace)
-		}
+// stopRunning stops a command that has been started. Asking again only ever shortens the grace. That the group is to be killed is recorded
+// before it is interrupted: all of us may be killed right after.
+func (s *server) stopRunning(j *job, grace time.Duration) error {
+	leader := *j.process()
+	if !s.kills.add(leader, grace) {
 		return nil
 	}
-	g := openGroup(*j.process())
-	if err := g.signal(unix.SIGINT, true); err != nil && !errors.Is(err, unix.ESRCH) {
-		g.close()
-		return fmt.Errorf("interrupt process group %d: %w", j.pid, err)
+	g, err := s.interrupt(j)
+	if err != nil {
+		s.kills.cancel(leader)
+		if errors.Is(err, unix.ESRCH) {
+			return nil // it has ended
+		}
+		return fmt.Errorf("interrupt process group %d: %w", leader.PID, err)
 	}
-	j.stop = &stopping{group: g, until: until}
-	j.stop.timer = time.AfterFunc(grace, func() { s.kill(j) })
-	s.workLocked(1)
+	s.kills.sent(leader, g)
 	return nil
 }
 
-// kill ends the grace.
-func (s *server) kill(j *job) {
+// interrupt interrupts the group of a command, if that runs: then its number is its own.
+func (s *server) interrupt(j *job) (group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if j.stop == nil || time.Now().Before(j.stop.until) {
-		return // the timer had fired when it was set anew or stopped
+	if j.state != jobRunning {
+		return group{fd: -1}, unix.ESRCH
 	}
-	if err := j.stop.group.signal(unix.SIGKILL, j.state == jobRunning); err != nil && !errors.Is(err, unix.ESRCH) {
-		s.log.Error("kill failed", "unit", j.unit, "err", err)
+	g := openGroup(*j.process())
+	err := g.signal(unix.SIGINT, true)
+	if err != nil {
+		g.close()
 	}
-	s.stoppedLocked(j)
+	return g, err
 }
 
-func (s *server) stoppedLocked(j *job) {
-	j.stop.timer.Stop()
-	j.stop.group.close()
-	j.stop = nil
-	s.workLocked(-1)
+// limit stops a command that exceeds a limit; text says which. That is recorded first: the command may end before we do.
+func (s *server) limit(j *job, text string, grace time.Duration) {
+	s.mu.Lock()
+	runs := j.state == jobRunning
+	s.mu.Unlock()
+	if !runs {
+		return
+	}
+	if err := addLimit(j.dir, text); err != nil {
+		s.log.Error("limit not recorded", "unit", j.unit, "err", err)
+	}
+	s.mu.Lock()
+	if runs = j.state == jobRunning; runs {
+		j.limit = text
+	}
+	s.mu.Unlock()
+	if !runs {
+		return
+	}
+	if err := s.stopRunning(j, grace); err != nil {
+		s.log.Error("command not stopped", "unit", j.unit, "limit", text, "err", err)
+	}
 }

@@ -15,21 +15,32 @@ type watch struct {
 	process Process
 	proc    *pidfd // nil: the system has none
 	cancel  context.CancelFunc
+	kills   *killer
 
-	mu    sync.Mutex // taken after Client.mu; held across signals only
+	mu    sync.Mutex // held while a stop is recorded and sent
 	ended bool
-	group group       // fd -1 unless a stop is under way
-	kill  *time.Timer // set while a stop is under way
-	until time.Time
 }
 
 // watchLocked starts a goroutine that ends with the command, with Forget, or with ctx. It takes f.proc.
 func (c *Client) watchLocked(ctx context.Context, u *unit, f finding) *watch {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{process: f.process, proc: f.proc, cancel: cancel, group: group{fd: -1}}
+	w := &watch{process: f.process, proc: f.proc, cancel: cancel, kills: c.kills}
 	name, dir := u.name, u.dir
+	var limits *limited
+	if f.terms.limited() {
+		limits = &limited{terms: f.terms, dir: dir, began: f.process.began(), exceeded: func(text string, grace time.Duration) {
+			if err := addLimit(dir, text); err != nil {
+				c.log.Error("limit not recorded", "unit", name, "err", err)
+			}
+			if err := w.stop(grace); err != nil {
+				c.log.Error("command not stopped", "unit", name, "limit", text, "err", err)
+			}
+		}}
+		c.limits.add(limits)
+	}
 	c.group.Go(func() {
 		defer cancel()
+		defer c.limits.remove(limits)
 		e, err := w.wait(ctx, dir)
 		w.finish()
 		if err != nil {
@@ -43,6 +54,13 @@ func (c *Client) watchLocked(ctx context.Context, u *unit, f finding) *watch {
 	})
 	return w
 }
+
+const (
+	// reapPatience is how long the parent of a command that has ended may take to notice.
+	reapPatience = time.Second
+	// slowInit is the same where the exit is known after that.
+	slowInit = 10 * time.Second
+)
 
 // wait waits for the end and records it.
 func (w *watch) wait(ctx context.Context, dir string) (Exit, error) {
@@ -62,16 +80,23 @@ func (w *watch) wait(ctx context.Context, dir string) (Exit, error) {
 	if err := w.proc.wait(ctx); err != nil {
 		return Exit{}, err
 	}
-	// It has ended. Whose child it is may just be changing, if the supervisor is dying; and who waits for it does so at once, or never.
-	for attempt := 0; ; attempt++ {
+	// It has ended. Whose child it is may just be changing, if the supervisor is dying; and who waits for it does so at once, or never. Where
+	// the system tells the exit of strangers it does so when they have been waited for: that is worth some patience with a slow init.
+	patience := reapPatience
+	if w.proc.tellsStrangers() {
+		patience = slowInit
+	}
+	for late := time.Now().Add(patience); ; {
 		s, err := w.proc.childStatus()
 		if err == nil {
-			e := exitOf(s, time.Now())
-			addExit(dir, e) // if this fails, whoever asks later will not know; those who listen now do
-			w.proc.reap()
-			return e, nil
+			w.kills.ending(w.process)
+			e, err := settle(ctx, dir, exitOf(s, time.Now()))
+			if err == nil {
+				w.proc.reap()
+			}
+			return e, err
 		}
-		if reaped := w.proc.reaped(); reaped || attempt == 100 {
+		if reaped := w.proc.reaped(); reaped || time.Now().After(late) {
 			break
 		}
 		if !sleep(ctx, 10*time.Millisecond) {
@@ -81,10 +106,11 @@ func (w *watch) wait(ctx context.Context, dir string) (Exit, error) {
 	if e, err := ReadExit(dir); err == nil { // a supervisor that refuses us recorded it
 		return e, nil
 	}
+	if h, err := readHistory(dir); err == nil && h.exited != nil { // or is about to
+		return settle(ctx, dir, *h.exited)
+	}
 	if s, ok := w.proc.strangerStatus(); ok {
-		e := exitOf(s, time.Now())
-		addExit(dir, e)
-		return e, nil
+		return settle(ctx, dir, exitOf(s, time.Now()))
 	}
 	return *lost(dir, detail).exit, nil
 }
@@ -96,40 +122,25 @@ func (w *watch) stop(grace time.Duration) error {
 	if w.ended {
 		return nil
 	}
-	until := time.Now().Add(grace)
-	if w.kill != nil {
-		if until.Before(w.until) {
-			w.until = until
-			w.kill.Reset(grace)
-		}
+	if !w.kills.add(w.process, grace) {
 		return nil
 	}
 	g := openGroup(w.process)
 	// Only now is it certain that what was opened is what was meant.
-	if now, err := identify(w.process.PID); err != nil || now != w.process {
-		g.close()
-		return nil
+	err := error(unix.ESRCH)
+	if now, e := identify(w.process.PID); e == nil && now == w.process {
+		err = g.signal(unix.SIGINT, false)
 	}
-	if err := g.signal(unix.SIGINT, false); err != nil {
+	if err != nil {
 		g.close()
+		w.kills.cancel(w.process)
 		if errors.Is(err, unix.ESRCH) {
 			return nil
 		}
 		return fmt.Errorf("interrupt process group %d: %w", w.process.PID, err)
 	}
-	w.group, w.until = g, until
-	w.kill = time.AfterFunc(grace, w.killGroup)
+	w.kills.sent(w.process, g)
 	return nil
-}
-
-func (w *watch) killGroup() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.kill != nil && !time.Now().Before(w.until) {
-		w.group.signal(unix.SIGKILL, false) // nothing can be done if it fails
-		w.group.close()
-		w.kill = nil
-	}
 }
 
 // finish is called when the command has ended. If it was stopped, what is left of its group keeps the grace.
@@ -137,8 +148,5 @@ func (w *watch) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = true
-	if w.kill != nil && w.group.signal(0, false) != nil && w.kill.Stop() {
-		w.group.close()
-		w.kill = nil
-	}
+	w.kills.ended(w.process)
 }

@@ -48,6 +48,9 @@ type request struct {
 	Args    []text   `json:"args,omitempty"`     // start
 	GraceMS int64    `json:"grace_ms,omitempty"` // stop
 	Units   []string `json:"units,omitempty"`    // forget
+	terms            // start
+
+	Unsynced bool `json:"unsynced,omitempty"` // start
 }
 
 // message is what the supervisor sends.
@@ -55,9 +58,10 @@ type message struct {
 	Msg string `json:"msg"`
 	ID  uint64 `json:"id,omitempty"` // reply
 
-	Version  int    `json:"version,omitempty"`  // hello
-	Versions []int  `json:"versions,omitempty"` // hello that refuses
-	Exe      string `json:"exe,omitempty"`      // hello
+	Version  int      `json:"version,omitempty"`  // hello
+	Versions []int    `json:"versions,omitempty"` // hello that refuses
+	Exe      string   `json:"exe,omitempty"`      // hello
+	Can      []string `json:"can,omitempty"`      // hello
 
 	Unit    string   `json:"unit,omitempty"`    // running, ended
 	Dir     text     `json:"dir,omitempty"`     // running, ended

@@ -74,8 +74,8 @@ func TestParseStat(t *testing.T) {
 		want stat
 		ok   bool
 	}{
-		{"42 (sh) S" + tail, stat{'S', 7, 43, 3, 987654}, true},
-		{"42 (a) S (b c) Z" + tail, stat{'Z', 7, 43, 3, 987654}, true},
+		{"42 (sh) S" + tail, stat{'S', 7, 42, 43, 3, 987654}, true},
+		{"42 (a) S (b c) Z" + tail, stat{'Z', 7, 42, 43, 3, 987654}, true},
 		{"42 (sh S 7", stat{}, false},
 		{"42 (sh) S 7 42", stat{}, false},
 		{"42 (sh) S" + strings.Replace(tail, "987654", "x", 1), stat{}, false},

@@ -42,6 +42,46 @@ func TestSupervisor(t *testing.T, open func() Runner) {
 		t.Errorf("false: %+v", e)
 	}
 
+	// Error output of its own.
+	j := s.job("err", "cat", "no-such-file-here")
+	j.Stderr = true
+	s.run(j)
+	if e := s.exit("err"); e.Code != 1 {
+		t.Errorf("cat of no file: %+v", e)
+	}
+	out, outErr := os.ReadFile(filepath.Join(j.UnitDir, "stdout"))
+	complaint, err := os.ReadFile(filepath.Join(j.UnitDir, "stderr"))
+	if outErr != nil || err != nil || len(out) > 0 || len(complaint) == 0 {
+		t.Errorf("cat of no file: output %q %v, error output %q %v", out, outErr, complaint, err)
+	}
+
+	// Input that grows.
+	j = s.job("stream", "cat")
+	j.Stream = true
+	s.run(j)
+	for _, part := range []string{"he", "llo"} {
+		s.append(j, "stdin", part)
+	}
+	s.append(j, "new", "5\n")
+	if err := os.Rename(filepath.Join(j.UnitDir, "new"), filepath.Join(j.UnitDir, "stdin.end")); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.exit("stream"); !e.Succeeded() {
+		t.Errorf("stream: %+v", e)
+	}
+	if b, _ := os.ReadFile(filepath.Join(j.UnitDir, "stdout")); string(b) != "hello" {
+		t.Errorf("stream: output %q", b)
+	}
+
+	// A limit.
+	j = s.job("long", "sleep", "60")
+	j.MaxRuntime = 50 * time.Millisecond
+	s.run(j)
+	const text = "stopped: it ran longer than 50ms (maxruntime)"
+	if e := s.exit("long"); e.Succeeded() || e.Trouble != text || e.Detail != text+"; signal: interrupt" {
+		t.Errorf("run time: %+v", e)
+	}
+
 	// What cannot run says so, every time.
 	for range 2 {
 		_, err := s.r.Start(t.Context(), s.job("none", "no-such-program-here"))
@@ -129,11 +169,28 @@ func (s *suite) start(unit, command, input string, args ...string) supervise.Pro
 	if err := os.WriteFile(filepath.Join(j.UnitDir, "stdin"), []byte(input), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
+	return s.run(j)
+}
+
+func (s *suite) run(j supervise.Job) supervise.Process {
+	s.t.Helper()
 	p, err := s.r.Start(s.t.Context(), j)
 	if err != nil || p.PID <= 0 {
-		s.t.Fatalf("start %s: %+v %v", unit, p, err)
+		s.t.Fatalf("start %s: %+v %v", j.Unit, p, err)
 	}
 	return p
+}
+
+// append adds to a file of a unit, and makes it if need be.
+func (s *suite) append(j supervise.Job, name, text string) {
+	s.t.Helper()
+	f, err := os.OpenFile(filepath.Join(j.UnitDir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err == nil {
+		_, err = f.WriteString(text)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // exit waits for the end of a unit's command.

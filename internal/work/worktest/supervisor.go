@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 )
 
 // Program stands for a command. Its result is the exit code; when ctx has ended
-// before it returned, a signal has ended it.
+// before it returned, a signal has ended it. Stderr gives its error output.
 type Program func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) int
 
 // Supervisor runs Programs, named as the commands of jobs are. Like the real one
@@ -43,14 +41,22 @@ type job struct {
 }
 
 // NewSupervisor makes a Supervisor with the programs true, false, cat (copies
-// its input), echo (writes its arguments) and sleep (until it is stopped).
+// its input; with arguments it complains that there are no such files), echo
+// (writes its arguments), talk (writes its arguments to output and error output)
+// and sleep (until it is stopped).
 func NewSupervisor() *Supervisor {
 	return &Supervisor{
 		next: 100, jobs: make(map[string]*job), starts: make(map[string]int),
 		Programs: map[string]Program{
 			"true":  func(context.Context, []string, io.Reader, io.Writer) int { return 0 },
 			"false": func(context.Context, []string, io.Reader, io.Writer) int { return 1 },
-			"cat": func(_ context.Context, _ []string, in io.Reader, out io.Writer) int {
+			"cat": func(_ context.Context, args []string, in io.Reader, out io.Writer) int {
+				for _, a := range args {
+					fmt.Fprintf(Stderr(out), "cat: %s: No such file or directory\n", a)
+				}
+				if len(args) > 0 {
+					return 1
+				}
 				io.Copy(out, in)
 				return 0
 			},
@@ -63,6 +69,13 @@ func NewSupervisor() *Supervisor {
 				}
 				io.WriteString(out, "\n")
 				return 0
+			},
+			"talk": func(_ context.Context, args []string, _ io.Reader, out io.Writer) int {
+				for _, a := range args {
+					fmt.Fprintf(out, "out %s\n", a)
+					fmt.Fprintf(Stderr(out), "err %s\n", a)
+				}
+				return len(args)
 			},
 			"sleep": func(ctx context.Context, _ []string, _ io.Reader, _ io.Writer) int {
 				<-ctx.Done()
@@ -154,27 +167,32 @@ func (s *Supervisor) startLocked(j supervise.Job) *job {
 	if program == nil {
 		return &job{err: &supervise.StartError{Detail: fmt.Sprintf("exec: %q: executable file not found in $PATH", j.Command)}}
 	}
-	in, err := os.Open(filepath.Join(j.UnitDir, "stdin"))
+	ctx, cancel := context.WithCancel(context.Background())
+	f, err := openFiles(ctx, j)
 	if err != nil {
-		return &job{err: &supervise.StartError{Detail: err.Error()}}
-	}
-	out, err := os.OpenFile(filepath.Join(j.UnitDir, "stdout"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		in.Close()
+		cancel()
 		return &job{err: &supervise.StartError{Detail: err.Error()}}
 	}
 	s.next++
 	s.starts[j.Unit]++
-	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	if j.MaxRuntime > 0 {
+		t := time.AfterFunc(j.MaxRuntime, func() {
+			f.stop(fmt.Sprintf("stopped: it ran longer than %v (maxruntime)", j.MaxRuntime))
+		})
+		context.AfterFunc(ctx, func() { t.Stop() })
+	}
 	known := &job{process: supervise.Process{PID: s.next}, cancel: cancel}
 	s.wg.Go(func() { // ends with the program; Close waits
 		defer cancel()
-		code := program(ctx, j.Args, in, out)
-		in.Close()
-		out.Close()
+		code := program(ctx, j.Args, f.input(), f)
+		f.close()
 		e := supervise.Exit{Code: code, Detail: fmt.Sprintf("exit status %d", code), Started: true, Known: true, Ended: time.Now()}
 		if ctx.Err() != nil {
 			e.Code, e.Signal, e.Detail = -1, "interrupt", "signal: interrupt"
+		}
+		if t := f.troubled(); t != "" {
+			e.Trouble, e.Detail = t, t+"; "+e.Detail
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -203,6 +221,7 @@ func (s *Supervisor) Adopt(unit, _ string) error {
 	j := s.jobs[unit]
 	if j == nil {
 		j = &job{exit: &supervise.Exit{Code: -1, Detail: "the command was never started"}}
+		s.jobs[unit] = j // Run tells it if it has not begun
 	}
 	s.tell(s.events, unit, j)
 	return nil

@@ -104,6 +104,7 @@ func testVolume(t *testing.T, ln link.Listener, d link.Dialer) {
 		}
 		return nil
 	}
+	first := make(chan struct{}, 2) // a reader has read a frame
 	receive := func(l link.Link) error {
 		for n := 0; n < batches*perBatch; n++ {
 			f, err := l.ReadFrame()
@@ -117,6 +118,9 @@ func testVolume(t *testing.T, ln link.Listener, d link.Dialer) {
 				return fmt.Errorf("frame %d arrived changed", n)
 			}
 			f.Release()
+			if n == 0 {
+				first <- struct{}{}
+			}
 		}
 		return nil
 	}
@@ -131,6 +135,11 @@ func testVolume(t *testing.T, ln link.Listener, d link.Dialer) {
 		}
 	}
 	if x.Lossy() {
+		for range 2 {
+			if err := within(t, "reading of a first frame", func() error { <-first; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
 		x.Close() // ends the readers, who cannot know what was lost
 		y.Close()
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package control
+package unixsocket
 
 import (
 	"context"
@@ -9,15 +9,16 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// ListenUnix listens on a Unix socket (spec control-protocol 1.1): it takes
+// Listen listens on a Unix socket (spec control-protocol 1.1): it takes
 // the lock FILENAME.lock for as long as the listener is open, replaces a socket
 // that was left behind, and sets the mode. What is there and is no socket is
 // left alone, with an error.
-func ListenUnix(filename string, mode os.FileMode) (net.Listener, error) {
+func Listen(filename string, mode os.FileMode) (net.Listener, error) {
 	lock, err := lockFile(filename + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("error opening Unix socket: could not acquire lock on socket file: %w", err)
@@ -27,7 +28,7 @@ func ListenUnix(filename string, mode os.FileMode) (net.Listener, error) {
 		lock.Close()
 		return nil, fmt.Errorf("error opening Unix socket: %w", err)
 	}
-	return &unixListener{Listener: ln, lock: lock}, nil
+	return &listener{Listener: ln, lock: lock}, nil
 }
 
 // errLocked has the text that operators know.
@@ -64,7 +65,12 @@ func bind(filename string, mode os.FileMode) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", filename)
+	// Linux gives the file the mode of the socket without that of the umask, so
+	// nobody connects before the mode is set. Elsewhere this does nothing.
+	early := func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { unix.Fchmod(int(fd), uint32(mode.Perm())) })
+	}
+	ln, err := (&net.ListenConfig{Control: early}).Listen(context.Background(), "unix", filename)
 	if err != nil {
 		return nil, fmt.Errorf("%w (a socket's path may have about 100 bytes)", err)
 	}
@@ -75,14 +81,14 @@ func bind(filename string, mode os.FileMode) (net.Listener, error) {
 	return ln, nil
 }
 
-// unixListener holds the lock until it has closed, and so removed, its socket.
+// listener holds the lock until it has closed, and so removed, its socket.
 // The lock file stays, as removing it would let two processes hold two of them.
-type unixListener struct {
+type listener struct {
 	net.Listener
 	lock *os.File
 }
 
-func (l *unixListener) Close() error {
+func (l *listener) Close() error {
 	err := l.Listener.Close()
 	l.lock.Close()
 	return err

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/receptor-go/receptor/internal/config"
+)
+
+// since takes what was written, without level and time.
+func (w *writes) since() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var lines []string
+	for line := range strings.Lines(strings.Join(w.all, "")) {
+		lines = append(lines, logLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))[2])
+	}
+	w.all = nil
+	return lines
+}
+
+func repeating(w *writes) (*slog.Logger, *repeats) {
+	h := newRepeatHandler(newLogHandler(w, config.LogText, slog.LevelDebug))
+	return slog.New(h), h.seen
+}
+
+func expect(t *testing.T, w *writes, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if got := w.since(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A failure is logged when it begins, then once a minute with a count, and when
+// it is over.
+func TestRepeatedFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		fail := func(port int) {
+			l.Warn("link rejected by peer", "link", "x", "err", fmt.Errorf("read 127.0.0.1:%d->127.0.0.1:1: reset", port))
+		}
+		const text = "Received a rejection message from peer."
+		fail(1)
+		expect(t, &w, text)
+		for i := range 11 {
+			time.Sleep(5 * time.Second)
+			fail(i)
+		}
+		expect(t, &w)
+		time.Sleep(5 * time.Second)
+		expect(t, &w, text+" repeated=10")
+		fail(1)
+		time.Sleep(repeatInterval)
+		expect(t, &w, text) // one: the same line again
+		time.Sleep(2 * repeatInterval)
+		expect(t, &w) // over, and nothing new to say
+		fail(1)
+		expect(t, &w, text)
+
+		// The link comes up: what was passed over is said first.
+		fail(1)
+		fail(1)
+		l.Info("link up", "link", "y", "peer", "c")
+		expect(t, &w, "Connection established with c")
+		l.Info("link up", "link", "x", "peer", "b")
+		expect(t, &w, text+" repeated=1", "Connection established with b")
+		fail(1)
+		expect(t, &w, text)
+		fail(1)
+		seen.close()
+		expect(t, &w, text)
+		fail(1)
+		expect(t, &w, text)
+	})
+}
+
+// What differs is logged, and so is what is no failure or what somebody asked for.
+func TestDifferentFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		for range 2 {
+			l.Warn("m", "a", 1)
+			l.Error("m", "a", 2)
+			l.With("b", 1).Warn("m")
+			l.WithGroup("g").Warn("m", "b", 1)
+			l.Warn("other")
+		}
+		expect(t, &w, "m a=1", "m a=2", "m b=1", "m g.b=1", "other")
+		for range 2 {
+			l.Info("m")
+			l.Debug("m")
+			l.Warn("reload failed", "err", errors.New("x"))
+		}
+		expect(t, &w, "m", "m", "Reload not successful: x", "m", "m", "Reload not successful: x")
+	})
+}
+
+// There is a bound, beyond which all is logged.
+func TestManyFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		for range 2 {
+			for i := range maxRepeats + 10 {
+				l.Warn("m", "a", i)
+			}
+		}
+		if got := len(w.since()); got != maxRepeats+20 {
+			t.Errorf("%d lines, want %d", got, maxRepeats+20)
+		}
+		time.Sleep(3 * repeatInterval)
+		synctest.Wait()
+		if len(seen.known) != 0 || seen.timer != nil {
+			t.Errorf("%d are known still", len(seen.known))
+		}
+	})
+}

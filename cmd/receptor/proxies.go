@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/receptor-go/receptor/internal/config"
+	"github.com/receptor-go/receptor/internal/mesh"
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/proxy"
+)
+
+// openTCPServer binds a local port whose connections go to another node.
+func (d *daemon) openTCPServer(s config.TCPServer) (opened, error) {
+	return d.openService(proxy.TCPServer{
+		Address: s.Address, RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
+	})
+}
+
+// openTCPClient takes the name of a service whose connections go to an address.
+func (d *daemon) openTCPClient(c config.TCPClient) (opened, error) {
+	return d.openService(proxy.TCPClient{Service: wire.Service(c.Service), Address: c.Address})
+}
+
+// openUDPServer binds a local port whose datagrams go to another node.
+func (d *daemon) openUDPServer(s config.UDPServer) (opened, error) {
+	return d.openService(proxy.UDPServer{
+		Address: s.Address, RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
+	})
+}
+
+// openUDPClient takes the name of a service whose datagrams go to an address.
+func (d *daemon) openUDPClient(c config.UDPClient) (opened, error) {
+	return d.openService(proxy.UDPClient{Service: wire.Service(c.Service), Address: c.Address})
+}
+
+// openUnixServer binds a socket whose connections go to another node.
+func (d *daemon) openUnixServer(s config.UnixServer) (opened, error) {
+	return d.openService(proxy.UnixServer{
+		Filename: s.Filename, Permissions: s.Permissions,
+		RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
+	})
+}
+
+// openUnixClient takes the name of a service whose connections go to a socket.
+func (d *daemon) openUnixClient(c config.UnixClient) (opened, error) {
+	return d.openService(proxy.UnixClient{Service: wire.Service(c.Service), Filename: c.Filename})
+}
+
+// openCommandService takes the name of a service that runs commands.
+func (d *daemon) openCommandService(c config.CommandService) (opened, error) {
+	return d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command})
+}
+
+// openIPRouter makes a tun device and takes the name of the network.
+func (d *daemon) openIPRouter(r config.IPRouter) (opened, error) {
+	return d.openService(proxy.IPRouter{
+		NetworkName: wire.Service(r.NetworkName), Interface: r.Interface, LocalNet: r.LocalNet, Routes: r.Routes,
+	})
+}
+
+// openService opens what is offered over the mesh besides work.
+func (d *daemon) openService(c interface {
+	Open(*mesh.Node, *slog.Logger) (*proxy.Service, error)
+},
+) (opened, error) {
+	s, err := c.Open(d.node, d.log)
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{run: []func(context.Context) error{s.Run}, close: s.Close}, nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/receptor-go/receptor/internal/config"
+	"github.com/receptor-go/receptor/internal/control"
+)
+
+// reload reads the configuration again and applies what is different: links,
+// services, work types, firewall and log level. What is the same is not
+// touched, nor is work that runs. If anything is wrong, or needs a restart,
+// nothing changes. (spec configuration 9)
+func (d *daemon) reload(context.Context) error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	lines, err := d.reloadLocked()
+	if err != nil {
+		d.log.Warn("reload failed", "err", err)
+		return err
+	}
+	d.log.Debug("reloaded", "changes", strings.Join(lines, "; "))
+	return nil
+}
+
+func (d *daemon) reloadLocked() ([]string, error) {
+	if len(d.args.Files()) == 0 && !d.args.V2 {
+		return nil, errors.New("no configuration file was provided, reload function not set")
+	}
+	cfg, err := load(func() (*config.Args, error) { return d.args, nil })
+	if err != nil {
+		return nil, err
+	}
+	diff := config.Diff(d.cfg, cfg)
+	if err := d.needsRestart(cfg, diff); err != nil {
+		return nil, err
+	}
+	var c changes
+	for _, k := range d.kinds {
+		k.plan(&c, diff)
+	}
+	ready, err := c.prepare()
+	if err != nil {
+		return nil, err
+	}
+	if d.work != nil && !diff.WorkCommands.Empty() {
+		if err := d.work.SetTypes(workTypes(cfg.WorkCommands)); err != nil {
+			c.giveBack(ready)
+			return nil, err
+		}
+	}
+	// From here on the new configuration counts.
+	d.level.Set(cfg.Log.Level)
+	if diff.Node.Firewall {
+		d.node.SetPolicy(firewall(cfg.Node.Firewall))
+	}
+	if !diff.WorkCommands.Empty() {
+		d.node.SetWorkTypes(offeredTypes(cfg.WorkCommands))
+	}
+	err = c.apply(ready)
+	actual := *cfg // what could not be started is tried again by the next reload
+	for _, k := range d.kinds {
+		k.putDown(&actual)
+	}
+	d.cfg = &actual
+	return diff.Lines(), err
+}
+
+// needsRestart says all that a reload cannot change, with the texts of
+// ansible/receptor.
+func (d *daemon) needsRestart(cfg *config.File, diff *config.Difference) error {
+	var errs []error
+	changed := func(section string) {
+		errs = append(errs, restartError("a non-reloadable config action '"+section+
+			"' was modified or added. Must restart receptor for these changes to take effect"))
+	}
+	n := diff.Node
+	if n.Firewall = false; n != (config.NodeDifference{}) {
+		changed("node")
+	}
+	if d.cfg.Log.Format != cfg.Log.Format {
+		changed("log-level")
+	}
+	// A session that asks for a reload could not be told what became of it by a
+	// control service that the reload ends.
+	switch c := diff.ControlServices; {
+	case len(c.Changed) > 0, d.work == nil && len(c.Added) > 0:
+		changed("control-service")
+	case len(c.Removed) > 0:
+		errs = append(errs, restartError("a non-reloadable config action 'control-service' was removed. Must restart receptor for changes to take effect"))
+	}
+	return errors.Join(errs...)
+}
+
+// restartError is the text of ansible/receptor for a change that needs a restart.
+type restartError string
+
+func (e restartError) Error() string { return string(e) }
+
+// Is makes it a control.ErrRestart.
+func (e restartError) Is(target error) bool { return target == control.ErrRestart }
+
+// hangups are the signals that ask for a reload. Those that come during one
+// count as one.
+func hangups() (hup chan os.Signal, stop func()) {
+	hup = make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	return hup, func() { signal.Stop(hup) }
+}
+
+// reloadOn reloads at every signal, until ctx ends.
+func (d *daemon) reloadOn(ctx context.Context, hup <-chan os.Signal) error {
+	for {
+		select {
+		case <-hup:
+			_ = d.reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

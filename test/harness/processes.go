@@ -1,0 +1,55 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Supervisors and Commands divide the node's Helpers.
+
+// Supervisors are the processes that own the node's commands: one, or none.
+func (n *Node) Supervisors() []int {
+	list, _ := n.helpers()
+	return list
+}
+
+// Commands are the node's commands, with the processes that they started.
+func (n *Node) Commands() []int {
+	_, list := n.helpers()
+	return list
+}
+
+func (n *Node) helpers() (supervisors, commands []int) {
+	for _, pid := range n.Helpers() {
+		args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		switch {
+		case len(args) == 0: // it has ended
+		case bytes.HasPrefix(args, []byte(n.Bin+"\x00supervise\x00")):
+			supervisors = append(supervisors, pid)
+		default:
+			commands = append(commands, pid)
+		}
+	}
+	return supervisors, commands
+}
+
+// KillAll ends every process of the node with SIGKILL: the daemon, then the
+// supervisor, then the commands, so that none sees the end of another.
+func (n *Node) KillAll() {
+	n.t.Helper()
+	supervisors, commands := n.helpers()
+	n.Kill()
+	KillNow(supervisors...)
+	n.Eventually("end the supervisor", func() bool { return len(n.Supervisors()) == 0 })
+	KillNow(commands...)
+	n.Eventually("end all processes", func() bool { return len(n.Helpers()) == 0 })
+}
+
+// KillNow sends SIGKILL to processes; it does not wait.
+func KillNow(pids ...int) {
+	for _, pid := range pids {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
