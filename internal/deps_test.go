@@ -18,7 +18,7 @@ const module = "github.com/receptor-go/receptor/"
 var mayImport = map[string][]string{
 	"cmd/receptor": {
 		"internal/config", "internal/control", "internal/controlproto", "internal/mesh", "internal/mesh/link",
-		"internal/mesh/wire", "internal/metrics", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/supervise",
+		"internal/mesh/wire", "internal/metrics", "internal/pki", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/supervise",
 	},
 	"cmd/receptorctl":             {"internal/controlproto"},
 	"internal/control":            {"internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/work"},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"internal/mesh/link/linktest": {"internal/mesh/link"},
 	"internal/mesh/wire":          nil,
 	"internal/config":             nil,
+	"internal/pki":                nil,
 	"internal/controlproto":       nil,
 	"internal/unixsocket":         nil,
 	"internal/work/supervise":     nil,
