@@ -48,7 +48,9 @@ func NodeIDs(c *x509.Certificate) ([]string, error) {
 
 // parseNodeIDs reads the value of a subject alternative name. Names of other types are not looked at.
 func parseNodeIDs(der []byte) ([]string, error) {
-	bad := func() ([]string, error) { return nil, errors.New("subject alternative name of the certificate is damaged") }
+	bad := func() ([]string, error) {
+		return nil, errors.New("subject alternative name of the certificate is damaged")
+	}
 	in := cryptobyte.String(der)
 	var list cryptobyte.String
 	if !in.ReadASN1(&list, cbasn1.SEQUENCE) || !in.Empty() {
@@ -110,4 +112,6 @@ func (n Names) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-func ascii(s string) bool { return !bytes.ContainsFunc([]byte(s), func(r rune) bool { return r >= utf8.RuneSelf }) }
+func ascii(s string) bool {
+	return !bytes.ContainsFunc([]byte(s), func(r rune) bool { return r >= utf8.RuneSelf })
+}
