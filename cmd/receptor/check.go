@@ -169,6 +169,11 @@ func unsupported(f *config.File) config.Problems {
 			r.add(w.Origin, "verifysignature", "signed work")
 		}
 	}
+	for _, w := range f.WorkPythons {
+		if w.VerifySignature {
+			r.add(w.Origin, "verifysignature", "signed work")
+		}
+	}
 	r.sections(f)
 	return r.problems
 }
@@ -177,9 +182,6 @@ func unsupported(f *config.File) config.Problems {
 func (r *refusals) sections(f *config.File) {
 	whole := func(o config.Origin) { r.add(o, "", "the section") }
 	for _, s := range f.WorkKubernetes {
-		whole(s.Origin)
-	}
-	for _, s := range f.WorkPythons {
 		whole(s.Origin)
 	}
 	for _, s := range f.CommandRunners {

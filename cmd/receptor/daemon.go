@@ -87,12 +87,12 @@ func (d *daemon) build() error {
 		return fmt.Errorf("find our own program, which also runs the commands: %w", err)
 	}
 	dir := filepath.Join(d.cfg.Node.DataDir, d.cfg.Node.ID)
-	d.node.SetWorkTypes(offeredTypes(d.cfg.WorkCommands))
+	d.node.SetWorkTypes(offeredTypes(d.cfg))
 	if len(d.cfg.ControlServices) == 0 {
 		return nil // nobody can submit work: a relay needs no place to keep any
 	}
 	d.work, err = work.New(work.Config{
-		Dir: dir, Node: d.cfg.Node.ID, Types: workTypes(d.cfg.WorkCommands), Unsynced: d.cfg.Node.Unsynced,
+		Dir: dir, Node: d.cfg.Node.ID, Types: workTypes(d.cfg), Unsynced: d.cfg.Node.Unsynced,
 		Dial:           d.dialControl,
 		CheckTLSClient: func(name string) error { _, err := tlsClient(name); return err },
 		Supervisor: supervise.Config{
@@ -106,30 +106,6 @@ func (d *daemon) build() error {
 		return at(d.cfg.Node.Origin, fmt.Errorf("datadir: %w", err))
 	}
 	return nil
-}
-
-// workTypes are the commands that may be submitted here.
-func workTypes(commands []config.WorkCommand) []work.Command {
-	types := make([]work.Command, 0, len(commands))
-	for _, w := range commands {
-		types = append(types, work.Command{
-			WorkType: w.WorkType, Command: w.Command, Params: w.Params,
-			AllowRuntimeParams: w.AllowRuntimeParams, VerifySignature: w.VerifySignature,
-			SeparateStderr: w.SeparateStderr,
-			MaxUnits:       w.MaxUnits, MaxRuntime: w.MaxRuntime, MaxOutput: w.MaxOutput,
-			KeepFor: w.KeepFor, KeepCount: w.KeepCount,
-		})
-	}
-	return types
-}
-
-// offeredTypes are the types of work that the node announces.
-func offeredTypes(commands []config.WorkCommand) []wire.WorkCommand {
-	var offered []wire.WorkCommand
-	for _, w := range commands {
-		offered = append(offered, wire.WorkCommand{WorkType: w.WorkType, Secure: w.VerifySignature})
-	}
-	return offered
 }
 
 // run starts the stages, waits for ctx or a failure, and stops them.

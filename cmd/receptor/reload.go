@@ -48,8 +48,8 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.work != nil && !diff.WorkCommands.Empty() {
-		if err := d.work.SetTypes(workTypes(cfg.WorkCommands)); err != nil {
+	if d.work != nil && workTypesChange(diff) {
+		if err := d.work.SetTypes(workTypes(cfg)); err != nil {
 			c.giveBack(ready)
 			return nil, err
 		}
@@ -59,8 +59,8 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	if diff.Node.Firewall {
 		d.node.SetPolicy(firewall(cfg.Node.Firewall))
 	}
-	if !diff.WorkCommands.Empty() {
-		d.node.SetWorkTypes(offeredTypes(cfg.WorkCommands))
+	if workTypesChange(diff) {
+		d.node.SetWorkTypes(offeredTypes(cfg))
 	}
 	err = c.apply(ready)
 	actual := *cfg // what could not be started is tried again by the next reload

@@ -171,12 +171,19 @@ func buildWorkCommand(f *File, v values) {
 		AllowRuntimeParams: get[bool](v, "allowruntimeparams"),
 		VerifySignature:    get[bool](v, "verifysignature"),
 		SeparateStderr:     get[bool](v, "stderr"),
-		MaxUnits:           get[int](v, "maxunits"),
-		MaxRuntime:         get[time.Duration](v, "maxruntime"),
-		MaxOutput:          get[int64](v, "maxoutput"),
-		KeepFor:            get[time.Duration](v, "keepfor"),
-		KeepCount:          get[int](v, "keepcount"),
+		Limits:             limits(v),
 	})
+}
+
+// limits are those of a work type.
+func limits(v values) Limits {
+	return Limits{
+		MaxUnits:   get[int](v, "maxunits"),
+		MaxRuntime: get[time.Duration](v, "maxruntime"),
+		MaxOutput:  get[int64](v, "maxoutput"),
+		KeepFor:    get[time.Duration](v, "keepfor"),
+		KeepCount:  get[int](v, "keepcount"),
+	}
 }
 
 // splitBind splits an address that bindAddress or asListen made.

@@ -99,6 +99,10 @@ func buildWorkPython(f *File, v values) {
 		Plugin:   get[string](v, "plugin"),
 		Function: get[string](v, "function"),
 		Config:   get[map[string]any](v, "config"),
+
+		VerifySignature: get[bool](v, "verifysignature"),
+		SeparateStderr:  get[bool](v, "stderr"),
+		Limits:          limits(v),
 	})
 }
 

@@ -29,6 +29,7 @@ func (c *checker) work() {
 		if c.workType(types, w.Origin, w.WorkType) {
 			c.notEmpty(w.Origin, "plugin", w.Plugin)
 			c.notEmpty(w.Origin, "function", w.Function)
+			c.verified(w.Origin, "python", w.WorkType, w.VerifySignature)
 		}
 	}
 	f.WorkCommands = slices.DeleteFunc(f.WorkCommands, func(w WorkCommand) bool { return w.WorkType == "" })

@@ -277,12 +277,18 @@ func delta[T any](d *Difference, section string, before, after []T, identity fun
 // fieldsThatDiffer are the names of the fields in which two sections differ,
 // but for their Origin.
 func fieldsThatDiffer[T any](a, b T) []string {
-	var names []string
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range va.NumField() {
-		name := va.Type().Field(i).Name
-		if name != "Origin" && !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
-			names = append(names, name)
+	return appendDiffering(nil, reflect.ValueOf(a), reflect.ValueOf(b))
+}
+
+func appendDiffering(names []string, a, b reflect.Value) []string {
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		switch {
+		case f.Name == "Origin":
+		case f.Anonymous:
+			names = appendDiffering(names, a.Field(i), b.Field(i))
+		case !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()):
+			names = append(names, f.Name)
 		}
 	}
 	return names

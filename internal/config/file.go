@@ -150,7 +150,12 @@ type WorkCommand struct {
 
 	SeparateStderr bool // the error output is kept apart, unless the submission says otherwise
 
-	// Limits, never negative; zero is none.
+	Limits
+}
+
+// Limits are what a work type may use, and how long its units stay. They are ours,
+// never negative, and zero is none.
+type Limits struct {
 	MaxUnits   int           // commands that run at a time
 	MaxRuntime time.Duration // of one command
 	MaxOutput  int64         // bytes of one unit, error output included

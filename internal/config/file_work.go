@@ -35,13 +35,18 @@ type WorkKubernetes struct {
 	VerifySignature     bool
 }
 
-// WorkPython is a section work-python (spec configuration 7.11).
+// WorkPython is a section work-python (spec configuration 7.11). What follows
+// Config is ours, unknown to ansible/receptor.
 type WorkPython struct {
 	Origin   Origin
 	WorkType string // as of WorkCommand
-	Plugin   string // Python module
+	Plugin   string // entry point of the group receptor.worker, or a Python module
 	Function string
 	Config   map[string]any // texts, bools, int64s, float64s, nil, lists and maps of these
+
+	VerifySignature bool // only with File.WorkVerification
+	SeparateStderr  bool // by default true: what is no result of the function is kept apart
+	Limits
 }
 
 // CommandRunner is the section command-runner, which is not for people: one

@@ -202,11 +202,7 @@ var sections = []sectionSpec{
 			{name: "allowruntimeparams", typ: boolType, def: "false", help: "Submitters may add arguments"},
 			{name: "verifysignature", typ: boolType, def: "false", help: "Demand a signature; needs work-verification"},
 			{name: "stderr", typ: stderrType, def: "mixed", ours: true, help: "Error output: mixed into the output, or separate; submitters may choose"},
-			{name: "maxunits", typ: countType, ours: true, help: "Commands that run at a time, further units wait; 0 for no limit"},
-			{name: "maxruntime", typ: spanType, ours: true, help: "Time that a command may run, as in 90m or 2d; 0 for no limit"},
-			{name: "maxoutput", typ: sizeType, ours: true, help: "Output of a unit in bytes, or with K, M, G, KiB, MiB, GiB; 0 for no limit"},
-			{name: "keepfor", typ: spanType, ours: true, help: "Release units so long after their end, as in 12h or 7d; 0 keeps them"},
-			{name: "keepcount", typ: countType, ours: true, help: "Keep so many ended units, the newest; 0 keeps all"},
+			maxunitsKey, maxruntimeKey, maxoutputKey, keepforKey, keepcountKey,
 		},
 	},
 	{
@@ -235,9 +231,12 @@ var sections = []sectionSpec{
 		help: "Offer to run a Python plugin as work.",
 		keys: []keySpec{
 			{name: "worktype", typ: textType, required: true, help: "Name of this type of work, unique on the node"},
-			{name: "plugin", typ: textType, required: true, help: "Python module"},
-			{name: "function", typ: textType, required: true, help: "Function of the module"},
-			{name: "config", typ: dictType, help: "Settings of the plugin"},
+			{name: "plugin", typ: textType, required: true, help: "Entry point of the group receptor.worker, or a Python module"},
+			{name: "function", typ: textType, required: true, help: "Function of the plugin, which must export it"},
+			{name: "config", typ: dictType, help: "Settings that the function gets"},
+			{name: "verifysignature", typ: boolType, def: "false", ours: true, help: "Demand a signature; needs work-verification"},
+			{name: "stderr", typ: stderrType, def: "separate", ours: true, help: "Error output: mixed into the output, or separate; submitters may choose"},
+			maxunitsKey, maxruntimeKey, maxoutputKey, keepforKey, keepcountKey,
 		},
 	},
 	{
@@ -306,6 +305,12 @@ var (
 	remotenodeKey    = keySpec{name: "remotenode", typ: textType, required: true, help: "Node to carry to"}
 	remoteserviceKey = keySpec{name: "remoteservice", typ: textType, required: true, help: "Service of that node, at most 8 bytes"}
 	serviceKey       = keySpec{name: "service", typ: textType, required: true, help: "Mesh service name, at most 8 bytes"}
+
+	maxunitsKey   = keySpec{name: "maxunits", typ: countType, ours: true, help: "Commands that run at a time, further units wait; 0 for no limit"}
+	maxruntimeKey = keySpec{name: "maxruntime", typ: spanType, ours: true, help: "Time that a command may run, as in 90m or 2d; 0 for no limit"}
+	maxoutputKey  = keySpec{name: "maxoutput", typ: sizeType, ours: true, help: "Output of a unit in bytes, or with K, M, G, KiB, MiB, GiB; 0 for no limit"}
+	keepforKey    = keySpec{name: "keepfor", typ: spanType, ours: true, help: "Release units so long after their end, as in 12h or 7d; 0 keeps them"}
+	keepcountKey  = keySpec{name: "keepcount", typ: countType, ours: true, help: "Keep so many ended units, the newest; 0 keeps all"}
 
 	notbeforeKey = keySpec{name: "notbefore", typ: timeType, help: "Begin of the validity, as in 2026-01-02T15:04:05Z (default: now)"}
 	outcertKey   = keySpec{name: "outcert", typ: textType, required: true, help: "File to write the certificate to"}

@@ -107,6 +107,9 @@ func (m *Manager) startCommand(ctx context.Context, u *unit) error {
 		return nil
 	}
 	args, err := splitParams(params)
+	if t.Python != nil {
+		args, err = t.Python.job(m.store, u.id)
+	}
 	if err != nil {
 		m.commandEnded(u, failed(err.Error()))
 		return nil
@@ -117,7 +120,7 @@ func (m *Manager) startCommand(ctx context.Context, u *unit) error {
 		Unsynced: m.c.Unsynced,
 	})
 	if e, ok := errors.AsType[*supervise.StartError](err); ok {
-		m.commandEnded(u, failed(e.Detail))
+		m.commandEnded(u, t.notStarted(e.Detail))
 		return nil
 	}
 	if err != nil {
@@ -137,13 +140,16 @@ func (m *Manager) event(e supervise.Event) {
 	case e.Process != nil:
 		m.commandRuns(u, *e.Process)
 	case e.Exit != nil:
-		m.commandEnded(u, m.exited(e.Exit))
+		m.commandEnded(u, m.exited(u, e.Exit))
 	}
 }
 
 // exited is the change that the end of a command makes.
-func (m *Manager) exited(e *supervise.Exit) change {
+func (m *Manager) exited(u *unit, e *supervise.Exit) change {
 	c := failed(e.Detail)
+	if text := m.outcome(u.id, e); text != "" {
+		c.detail = text
+	}
 	c.at = e.Ended
 	if e.Started && e.Known && e.Signal == "" {
 		code := e.Code

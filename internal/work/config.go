@@ -50,6 +50,8 @@ type Command struct {
 	Params             string // that go before those of a submission
 	AllowRuntimeParams bool   // a submission may bring params
 	VerifySignature    bool   // submissions must be signed, but for those on a Unix socket
+	// Python is what runs in place of Command, which then must be empty, as must Params be.
+	Python *Python
 
 	SeparateStderr bool // keep the error output apart, unless the submission says otherwise
 
@@ -111,6 +113,9 @@ type types struct {
 func newTypes(list []Command) (*types, error) {
 	t := &types{byName: make(map[string]*Command, len(list))}
 	for _, c := range list {
+		if c.Python != nil && c.Command == "" && c.Params == "" {
+			c.Command = interpreter
+		}
 		if c.WorkType == "" || c.Command == "" {
 			return nil, errors.New("a work-command needs worktype and command")
 		}

@@ -57,6 +57,8 @@
 //	             at that time, and what the original keeps nowhere; see receipt
 //	cancel       ours, empty: somebody asked for the command's end
 //	release      ours, empty: the unit is to be deleted once its command has ended
+//	python       ours: which function a Python plugin is to run, with its configuration
+//	outcome      ours: how that ended, for people; its runner writes it (runner.py)
 //
 // Beside the units the file `.released` has the ids of released units that their
 // submitters chose, so that a late repetition of a submission runs nothing again.

@@ -25,6 +25,8 @@ const (
 	fileProcess = "process" // package supervise writes it
 	fileStderr  = "stderr"
 	fileEnd     = "stdin.end"
+	filePython  = "python"
+	fileOutcome = "outcome" // runner.py writes it
 )
 
 // releasedPrefix begins the name of a directory that is being deleted.
