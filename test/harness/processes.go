@@ -36,15 +36,21 @@ func (n *Node) helpers() (supervisors, commands []int) {
 }
 
 // KillAll ends every process of the node with SIGKILL: the daemon, then the
-// supervisor, then the commands, so that none sees the end of another.
+// supervisor, then the commands, so that none sees the end of another. What the
+// supervisor started while it was being killed is ended, too.
 func (n *Node) KillAll() {
 	n.t.Helper()
-	supervisors, commands := n.helpers()
 	n.Kill()
-	KillNow(supervisors...)
-	n.Eventually("end the supervisor", func() bool { return len(n.Supervisors()) == 0 })
-	KillNow(commands...)
-	n.Eventually("end all processes", func() bool { return len(n.Helpers()) == 0 })
+	n.Eventually("end the supervisor", func() bool {
+		supervisors := n.Supervisors()
+		KillNow(supervisors...)
+		return len(supervisors) == 0
+	})
+	n.Eventually("end all processes", func() bool {
+		all := n.Helpers()
+		KillNow(all...)
+		return len(all) == 0
+	})
 }
 
 // KillNow sends SIGKILL to processes; it does not wait.
