@@ -5,12 +5,13 @@ GO       ?= go
 BIN      := bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w $(if $(VERSION),-X main.release=$(VERSION))
+IMAGE    ?= receptor:local
 FUZZTIME ?= 10s
 SOAK     ?= 2m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test check fuzz e2e soak interop bench cross clean
+.PHONY: all build demo image compose-check test check fuzz e2e soak interop bench cross clean
 
 all: build
 
@@ -19,6 +20,12 @@ build: ## both programs into bin/
 
 demo: build ## three daemons on loopback run work for each other
 	sh demo/demo.sh $(BIN)
+
+image: build ## the image of one node, IMAGE=receptor:local, for the scenes in compose/; nothing is pulled
+	sh compose/image/build.sh $(BIN) $(IMAGE)
+
+compose-check: build ## the scenes of compose/ come up in containers, hold, and go; skipped without a Docker engine
+	sh compose/check.sh $(BIN)
 
 test: ## unit tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
