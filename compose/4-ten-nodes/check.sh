@@ -7,6 +7,8 @@ hops() {
 	ctl wc01 traceroute east-executor01 | sed 's/^[0-9]*: //; s/ in .*//' | tr '\n' ' ' >"$scratch/hops"
 	grep -Eq "^$* \$" "$scratch/hops"
 }
+# linked LINE: whether west-controller01 knows these links of a node.
+linked() { ctl wc01 status | sed 's/  */ /g; s/ $//' | grep -qx "$1"; }
 run="work submit --node east-executor01 --rm --follow --no-payload gather-hostname"
 all="controller01 east-executor01 east-relayer01 east-relayer02 west-executor01 west-executor02 west-relayer01 west-relayer02 west-relayer03"
 
@@ -17,12 +19,11 @@ done
 for node in east-executor01 west-executor01 west-executor02; do
 	eventually "west-controller01 knows the work types of $node" knows wc01 $node gather-hostname
 done
-status=$(ctl wc01 status)
-for line in 'controller01        east-relayer01: 1 east-relayer02: 1 west-relayer01: 1 west-relayer02: 1 ' \
-	'east-executor01     east-relayer01: 1 east-relayer02: 1 ' \
-	'west-executor02     west-relayer01: 1 west-relayer02: 1 ' \
-	'west-relayer03      west-controller01: 1 west-executor01: 1 west-relayer01: 1 '; do
-	has "known: $line" "$(echo $line | sed 's/ *$//')" "$(printf '%s\n' "$status" | sed 's/  */ /g')"
+for line in 'controller01 east-relayer01: 1 east-relayer02: 1 west-relayer01: 1 west-relayer02: 1' \
+	'east-executor01 east-relayer01: 1 east-relayer02: 1' \
+	'west-executor02 west-relayer01: 1 west-relayer02: 1' \
+	'west-relayer03 west-controller01: 1 west-executor01: 1 west-relayer01: 1'; do
+	eventually "known: $line" linked "$line"
 done
 eventually "east-executor01 answers" ctl wc01 ping --count 1 east-executor01
 hops west-controller01 west-relayer03 west-relayer01 controller01 'east-relayer0[12]' east-executor01 || fail "the way to east-executor01"

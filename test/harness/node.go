@@ -25,8 +25,10 @@ type Node struct {
 	Ctl    string // the CLI by which the test talks to it
 	Dir    string // configuration and log; data are in DataDir
 	Socket string
-	Config string // the sections beyond node, log-level and control-service
+	Config string   // the sections beyond node, log-level and control-service
+	Env    []string // variables of the daemon's environment beside those of the test
 
+	whole bool // Config is all of the configuration; Socket may be empty
 	t     *testing.T
 	proc  *exec.Cmd
 	done  chan struct{} // closed when proc has ended
@@ -63,6 +65,16 @@ func (n *Node) DataDir() string { return filepath.Join(n.Dir, "data", n.ID) }
 func (n *Node) Start() {
 	n.t.Helper()
 	n.Exec()
+	n.ready()
+}
+
+// ready waits until the daemon answers; one without a control socket, until it says that it has begun.
+func (n *Node) ready() {
+	n.t.Helper()
+	if n.Socket == "" {
+		n.Eventually("begin", func() bool { return strings.Contains(n.logSince(n.logAt), "Initialization complete") })
+		return
+	}
 	n.Eventually("answer status", func() bool {
 		answer, err := n.Ask("status")
 		return err == nil && strings.HasPrefix(answer, "{")
@@ -83,6 +95,7 @@ func (n *Node) Exec() {
 	}
 	n.proc = exec.Command(n.Bin, "--config", file)
 	n.proc.Dir = n.Dir
+	n.proc.Env = append(os.Environ(), n.Env...)
 	n.proc.Stdout, n.proc.Stderr = log, log
 	if err := n.proc.Start(); err != nil {
 		n.t.Fatal(err)
@@ -98,6 +111,9 @@ func (n *Node) configure() string {
 	n.t.Helper()
 	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q}\n%s",
 		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Config)
+	if n.whole {
+		text = n.Config
+	}
 	file := filepath.Join(n.Dir, "receptor.yml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		n.t.Fatal(err)

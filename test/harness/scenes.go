@@ -59,8 +59,8 @@ func Hostname(t *testing.T) string {
 func Scenes(t *testing.T, controller, executor *Node) {
 	t.Run("status", func(t *testing.T) { Status(t, controller) })
 	t.Run("one command", func(t *testing.T) { oneCommand(t, controller, executor) })
-	t.Run("parameters", func(t *testing.T) { parameters(t, controller) })
-	t.Run("payload", func(t *testing.T) { payload(t, controller) })
+	t.Run("parameters", func(t *testing.T) { Parameters(t, controller) })
+	t.Run("payload", func(t *testing.T) { Payload(t, controller) })
 }
 
 // Match fails unless text matches the pattern as a whole.
@@ -165,7 +165,8 @@ func oneCommand(t *testing.T, c, e *Node) {
 	}
 }
 
-func parameters(t *testing.T, c *Node) {
+// Parameters holds that executor01 gets parameters, spelled in both ways.
+func Parameters(t *testing.T, c *Node) {
 	for _, args := range [][]string{
 		{"--param", "params=/etc/hostname /etc/os-release", "cat-files"},
 		{"cat-files", "--", "/etc/hostname", "/etc/os-release"},
@@ -175,7 +176,8 @@ func parameters(t *testing.T, c *Node) {
 	}
 }
 
-func payload(t *testing.T, c *Node) {
+// Payload holds that executor01 gets a payload, given in each of the ways.
+func Payload(t *testing.T, c *Node) {
 	file := filepath.Join(Dir(t), "input.txt")
 	if err := os.WriteFile(file, []byte("Hello Receptor!\n"), 0o600); err != nil {
 		t.Fatal(err)
