@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/receptorctl":             {"internal/controlproto"},
 	"internal/control":            {"internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/work"},
-	"internal/metrics":            {"internal/controlproto", "internal/mesh", "internal/work"},
+	"internal/metrics":            {"internal/controlproto", "internal/mesh", "internal/pki", "internal/work"},
 	"internal/proxy":              {"internal/mesh", "internal/mesh/wire", "internal/unixsocket"},
 	"internal/work":               {"internal/controlproto", "internal/work/supervise"},
 	"internal/work/worktest":      {"internal/controlproto", "internal/work", "internal/work/supervise"},

@@ -127,43 +127,9 @@ func (r *refusals) add(o config.Origin, key, what string) {
 	r.problems = append(r.problems, o.Problem(key, what+" is not supported by this version yet"))
 }
 
-// tls refuses a key that names a TLS entry.
-func (r *refusals) tls(o config.Origin, key, name string) {
-	if name != "" {
-		r.add(o, key, "TLS")
-	}
-}
-
 // unsupported lists what a valid configuration asks for and does not get yet.
 func unsupported(f *config.File) config.Problems {
 	var r refusals
-	for _, l := range f.Listeners {
-		r.tls(l.Origin, "tls", l.TLS)
-	}
-	for _, p := range f.Peers {
-		r.tls(p.Origin, "tls", p.TLS)
-	}
-	for _, c := range f.ControlServices {
-		r.tls(c.Origin, "tls", c.TLS)
-		r.tls(c.Origin, "tcptls", c.TCPTLS)
-	}
-	for _, s := range f.TCPServers {
-		r.tls(s.Origin, "tlsserver", s.TLSServer)
-		r.tls(s.Origin, "tlsclient", s.TLSClient)
-	}
-	for _, c := range f.TCPClients {
-		r.tls(c.Origin, "tlsserver", c.TLSServer)
-		r.tls(c.Origin, "tlsclient", c.TLSClient)
-	}
-	for _, s := range f.UnixServers {
-		r.tls(s.Origin, "tls", s.TLS)
-	}
-	for _, c := range f.UnixClients {
-		r.tls(c.Origin, "tls", c.TLS)
-	}
-	for _, c := range f.CommandServices {
-		r.tls(c.Origin, "tls", c.TLS)
-	}
 	for _, w := range f.WorkCommands {
 		if w.VerifySignature {
 			r.add(w.Origin, "verifysignature", "signed work")

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/unixsocket"
 )
 
@@ -40,11 +42,23 @@ func (d *daemon) openControl(c config.ControlService) (o opened, err error) {
 		if err != nil {
 			return o, fmt.Errorf("error listening on TCP socket: %w", err)
 		}
+		if c.TCPTLS != "" {
+			tlsc, err := latest(func() (*tls.Config, error) { return d.tcpServerTLS(c.TCPTLS) })
+			if err != nil {
+				ln.Close()
+				return o, err
+			}
+			ln = pki.Listen(ln, tlsc, d.log)
+		}
 		serve(ln, false)
 	}
 	if c.Service != "" {
+		tlsc, err := latest(func() (*tls.Config, error) { return d.meshServerTLS(c.TLS) })
+		if err != nil {
+			return o, err
+		}
 		ln, err := d.node.Listen(mesh.Service{
-			Name: wire.Service(c.Service), Advertise: true,
+			Name: wire.Service(c.Service), Advertise: true, TLS: tlsc,
 			Tags: map[string]string{"type": "Control Service"},
 		})
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/work"
 	"github.com/receptor-go/receptor/internal/work/supervise"
 )
@@ -31,6 +32,9 @@ type daemon struct {
 
 	node *mesh.Node
 	work *work.Manager
+
+	tls          atomic.Pointer[tlsEntries]
+	certificates *pki.Watcher // of the files of tls
 
 	mesh, units, links, proxies, control *stage
 
@@ -71,7 +75,12 @@ func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
 
 // build makes the parts; nothing runs yet.
 func (d *daemon) build() error {
-	var err error
+	entries, err := loadTLS(d.cfg, nil, d.log)
+	if err != nil {
+		return err
+	}
+	d.certificates = pki.NewWatcher(d.log)
+	d.useTLS(entries)
 	d.node, err = mesh.New(mesh.Config{
 		ID:          wire.NodeID(d.cfg.Node.ID),
 		IdleTimeout: d.cfg.Node.IdleTimeout,
@@ -94,7 +103,7 @@ func (d *daemon) build() error {
 	d.work, err = work.New(work.Config{
 		Dir: dir, Node: d.cfg.Node.ID, Types: workTypes(d.cfg), Unsynced: d.cfg.Node.Unsynced,
 		Dial:           d.dialControl,
-		CheckTLSClient: func(name string) error { _, err := tlsClient(name); return err },
+		CheckTLSClient: func(name string) error { _, err := d.tlsClient(name); return err },
 		Supervisor: supervise.Config{
 			Dir:    filepath.Join(dir, ".supervisor"),
 			Argv:   []string{exe, superviseCommand},
@@ -119,6 +128,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer (*s).stop()
 	}
 	d.mesh.run(d.node.Run)
+	d.mesh.run(d.certificates.Run)
 	if d.work != nil {
 		d.units.run(d.work.Run)
 	}
@@ -143,7 +153,8 @@ func (d *daemon) startSections() error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	d.server = control.New(control.Config{
-		Node: d.node, Work: d.work, Version: controlproto.Release, TLSClient: tlsClient, Reload: d.reload, Logger: d.log,
+		Node: d.node, Work: d.work, Version: controlproto.Release, Certificates: d.certificateStatus,
+		TLSClient: d.meshClientTLS, Reload: d.reload, Logger: d.log,
 	})
 	d.kinds = d.allKinds()
 	var errs []error
@@ -155,7 +166,7 @@ func (d *daemon) startSections() error {
 
 // dialControl opens the control service of another node, for work.
 func (d *daemon) dialControl(ctx context.Context, node, tlsName string) (io.ReadWriteCloser, bool, error) {
-	tlsc, err := tlsClient(tlsName)
+	tlsc, err := d.meshClientTLS(tlsName, node)
 	if err != nil {
 		return nil, false, err
 	}

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
+	"strings"
 
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/mesh"
@@ -12,21 +12,21 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
-// tlsClient finds a `tls-client` entry: none can be configured yet.
-func tlsClient(name string) (*tls.Config, error) {
-	if name == "" {
-		return nil, nil
-	}
-	return nil, fmt.Errorf("unknown TLS config %s", name)
-}
-
 // openListener binds a listener of links.
 func (d *daemon) openListener(l config.Listener) (opened, error) {
-	ln, err := listen(l)
+	policy := mesh.LinkPolicy{Cost: l.Cost, NodeCost: nodeCosts(l.NodeCost), AllowedPeers: nodeIDs(l.AllowedPeers)}
+	var tlsc *tls.Config
+	if l.TLS != "" {
+		server, err := d.tlsServer(l.TLS)
+		if err != nil {
+			return opened{}, err
+		}
+		tlsc, policy.Verify = server.Link(), neighbourCheck(server.CheckNeighbour)
+	}
+	ln, err := d.listen(l, tlsc)
 	if err != nil {
 		return opened{}, err
 	}
-	policy := mesh.LinkPolicy{Cost: l.Cost, NodeCost: nodeCosts(l.NodeCost), AllowedPeers: nodeIDs(l.AllowedPeers)}
 	return opened{
 		run:   []func(context.Context) error{func(ctx context.Context) error { return d.node.ServeLinks(ctx, ln, policy) }},
 		close: func() { ln.Close() },
@@ -56,11 +56,19 @@ func portHeld(network, address string) []string {
 
 // openPeer makes what keeps a link dialled.
 func (d *daemon) openPeer(p config.Peer) (opened, error) {
-	dialer, err := dialer(p)
+	policy := mesh.LinkPolicy{Cost: p.Cost, AllowedPeers: nodeIDs(p.AllowedPeers)}
+	var tlsc *tls.Config
+	if p.TLS != "" && !strings.HasPrefix(p.Address, "ws:") {
+		client, err := d.tlsClient(p.TLS)
+		if err != nil {
+			return opened{}, err
+		}
+		tlsc, policy.Verify = client.Host(hostOf(p.Address)), neighbourCheck(client.CheckNeighbour)
+	}
+	dialer, err := dialer(p, tlsc)
 	if err != nil {
 		return opened{}, err
 	}
-	policy := mesh.LinkPolicy{Cost: p.Cost, AllowedPeers: nodeIDs(p.AllowedPeers)}
 	return opened{
 		run: []func(context.Context) error{func(ctx context.Context) error {
 			// Without redial the end of the link is no failure of the daemon.
@@ -74,25 +82,25 @@ func (d *daemon) openPeer(p config.Peer) (opened, error) {
 // peerHolds is the address: there are no two links to one node.
 func peerHolds(p config.Peer) []string { return []string{"peer " + p.Address} }
 
-func listen(l config.Listener) (link.Listener, error) {
+func (d *daemon) listen(l config.Listener, tlsc *tls.Config) (link.Listener, error) {
 	switch l.Transport {
 	case config.UDP:
 		return link.ListenUDP(l.Address)
 	case config.WebSocket:
-		return link.ListenWebSocket(l.Address, l.Path, nil)
+		return link.ListenWebSocket(l.Address, l.Path, tlsc, httpProblems(d.log))
 	default:
-		return link.ListenTCP(l.Address, nil)
+		return link.ListenTCP(l.Address, tlsc)
 	}
 }
 
-func dialer(p config.Peer) (link.Dialer, error) {
+func dialer(p config.Peer, tlsc *tls.Config) (link.Dialer, error) {
 	switch p.Transport {
 	case config.UDP:
 		return link.DialUDP(p.Address)
 	case config.WebSocket:
-		return link.DialWebSocket(p.Address, link.WebSocketOptions{Header: p.ExtraHeader})
+		return link.DialWebSocket(p.Address, link.WebSocketOptions{TLS: tlsc, Header: p.ExtraHeader})
 	default:
-		return link.DialTCP(p.Address, nil), nil
+		return link.DialTCP(p.Address, tlsc), nil
 	}
 }
 

@@ -239,6 +239,12 @@ func stockText(phrase string, fields logFields) []string {
 		return []string{"Backend receiving error " + t("err")}
 	case "link send failed":
 		return []string{"Backend sending error " + t("err")}
+	case "certificate refused", "websocket server":
+		return []string{t("err")}
+	case "TLS handshake failed":
+		return []string{"TLS handshake error: " + t("err") + ". Closing socket."}
+	case "connection read failed":
+		return []string{"Connection read error: " + t("err")}
 	case "link idle":
 		return []string{"Timing out connection " + t("peer") + ", idle for the past " + t("idle")}
 	case "link rejected by peer":

@@ -18,6 +18,7 @@ func (d *daemon) openMetrics(m config.Metrics) (opened, error) {
 	}
 	source := metrics.Source{
 		Node: d.node, Work: d.work, Sessions: d.server.Sessions, Ready: d.ready.Load, Version: controlproto.Release,
+		Certificates: d.certificates.Certificates,
 	}
 	return opened{
 		run:   []func(context.Context) error{func(ctx context.Context) error { return metrics.Serve(ctx, ln, source) }},

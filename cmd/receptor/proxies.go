@@ -12,14 +12,31 @@ import (
 
 // openTCPServer binds a local port whose connections go to another node.
 func (d *daemon) openTCPServer(s config.TCPServer) (opened, error) {
+	local, err := d.tcpServerTLS(s.TLSServer)
+	if err != nil {
+		return opened{}, err
+	}
+	remote, err := d.meshClientTLS(s.TLSClient, s.RemoteNode)
+	if err != nil {
+		return opened{}, err
+	}
 	return d.openService(proxy.TCPServer{
 		Address: s.Address, RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
+		TLSServer: local, TLSClient: remote,
 	})
 }
 
 // openTCPClient takes the name of a service whose connections go to an address.
 func (d *daemon) openTCPClient(c config.TCPClient) (opened, error) {
-	return d.openService(proxy.TCPClient{Service: wire.Service(c.Service), Address: c.Address})
+	local, err := d.meshServerTLS(c.TLSServer)
+	if err != nil {
+		return opened{}, err
+	}
+	remote, err := d.tcpClientTLS(c.TLSClient, c.Address)
+	if err != nil {
+		return opened{}, err
+	}
+	return d.openService(proxy.TCPClient{Service: wire.Service(c.Service), Address: c.Address, TLSServer: local, TLSClient: remote})
 }
 
 // openUDPServer binds a local port whose datagrams go to another node.
@@ -36,20 +53,32 @@ func (d *daemon) openUDPClient(c config.UDPClient) (opened, error) {
 
 // openUnixServer binds a socket whose connections go to another node.
 func (d *daemon) openUnixServer(s config.UnixServer) (opened, error) {
+	tlsc, err := d.meshClientTLS(s.TLS, s.RemoteNode)
+	if err != nil {
+		return opened{}, err
+	}
 	return d.openService(proxy.UnixServer{
-		Filename: s.Filename, Permissions: s.Permissions,
+		Filename: s.Filename, Permissions: s.Permissions, TLS: tlsc,
 		RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
 	})
 }
 
 // openUnixClient takes the name of a service whose connections go to a socket.
 func (d *daemon) openUnixClient(c config.UnixClient) (opened, error) {
-	return d.openService(proxy.UnixClient{Service: wire.Service(c.Service), Filename: c.Filename})
+	tlsc, err := d.meshServerTLS(c.TLS)
+	if err != nil {
+		return opened{}, err
+	}
+	return d.openService(proxy.UnixClient{Service: wire.Service(c.Service), Filename: c.Filename, TLS: tlsc})
 }
 
 // openCommandService takes the name of a service that runs commands.
 func (d *daemon) openCommandService(c config.CommandService) (opened, error) {
-	return d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command})
+	tlsc, err := d.meshServerTLS(c.TLS)
+	if err != nil {
+		return opened{}, err
+	}
+	return d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command, TLS: tlsc})
 }
 
 // openIPRouter makes a tun device and takes the name of the network.

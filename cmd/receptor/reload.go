@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -37,24 +38,34 @@ func (d *daemon) reloadLocked() ([]string, error) {
 		return nil, err
 	}
 	diff := config.Diff(d.cfg, cfg)
+	keepControls(diff)
 	if err := d.needsRestart(cfg, diff); err != nil {
 		return nil, err
 	}
+	old := d.tls.Load()
+	entries, err := loadTLS(cfg, old, d.log)
+	if err != nil {
+		return nil, err
+	}
+	d.tls.Store(entries) // for what is opened now
 	var c changes
 	for _, k := range d.kinds {
 		k.plan(&c, diff)
 	}
 	ready, err := c.prepare()
 	if err != nil {
+		d.tls.Store(old)
 		return nil, err
 	}
 	if d.work != nil && workTypesChange(diff) {
 		if err := d.work.SetTypes(workTypes(cfg)); err != nil {
 			c.giveBack(ready)
+			d.tls.Store(old)
 			return nil, err
 		}
 	}
 	// From here on the new configuration counts.
+	d.useTLS(entries)
 	d.level.Set(cfg.Log.Level)
 	if diff.Node.Firewall {
 		d.node.SetPolicy(firewall(cfg.Node.Firewall))
@@ -69,6 +80,19 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	}
 	d.cfg = &actual
 	return diff.Lines(), err
+}
+
+// keepControls takes control services for unchanged of which only the TLS
+// sections that they name have changed: they look these up at each handshake.
+func keepControls(diff *config.Difference) {
+	c := &diff.ControlServices
+	c.Changed = slices.DeleteFunc(c.Changed, func(p config.Pair[config.ControlService]) bool {
+		same := equalSections(p.Old, p.New)
+		if same {
+			c.Kept = append(c.Kept, p)
+		}
+		return same
+	})
 }
 
 // needsRestart says all that a reload cannot change, with the texts of

@@ -20,15 +20,15 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tlsc, err := s.TLSClient(a.tls)
+	if strings.EqualFold(a.node, "localhost") {
+		a.node = string(s.Node.ID)
+	}
+	tlsc, err := s.TLSClient(a.tls, a.node)
 	if err != nil {
 		return nil, err
 	}
 	if len(a.service) > len(wire.ServiceName{}) {
 		return nil, controlproto.New(controlproto.Invalid, localError+"service name too long")
-	}
-	if strings.EqualFold(a.node, "localhost") {
-		a.node = string(s.Node.ID)
 	}
 	stream, err := s.Node.Dial(ctx, wire.NodeID(a.node), wire.Service(a.service), tlsc)
 	if err != nil {
@@ -74,7 +74,10 @@ func (s *Server) bridge(x exchange, stream net.Conn) {
 	}()
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
-	_, _ = io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, *buf)
+	_, err := io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, *buf)
+	if refused, ok := errors.AsType[*mesh.TLSError](err); ok { // of our certificate: it comes after the dial has succeeded
+		s.Logger.Error("connection read failed", "peer", stream.RemoteAddr(), "err", refused)
+	}
 	over.Store(true)
 	x.close(all.Load())
 	_ = stream.SetWriteDeadline(time.Now().Add(bridgeGrace))

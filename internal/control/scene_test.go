@@ -105,7 +105,7 @@ func newPlace(t *testing.T, ctx context.Context, running *sync.WaitGroup, dir, i
 			}
 			return conn, mesh.Ours(conn), nil
 		},
-		CheckTLSClient: func(name string) error { _, err := noTLS(name); return err },
+		CheckTLSClient: func(name string) error { _, err := noTLS(name, ""); return err },
 		Supervisor: supervise.Config{
 			Dir: filepath.Join(p.dir, ".supervisor"), Argv: []string{exe, superviseArg},
 		},
@@ -138,7 +138,7 @@ func newPlace(t *testing.T, ctx context.Context, running *sync.WaitGroup, dir, i
 	return p
 }
 
-func noTLS(name string) (*tls.Config, error) {
+func noTLS(name, _ string) (*tls.Config, error) {
 	if name == "" {
 		return nil, nil
 	}

@@ -35,9 +35,11 @@ type Config struct {
 	Node    *mesh.Node
 	Work    *work.Manager
 	Version string // as `status` shows it
-	// TLSClient finds the entry `tls-client` of that name, for connect. The
-	// empty name is no TLS: nil without an error.
-	TLSClient func(name string) (*tls.Config, error)
+	// TLSClient finds the entry `tls-client` of that name, for a connect to a
+	// node. The empty name is no TLS: nil without an error.
+	TLSClient func(name, node string) (*tls.Config, error)
+	// Certificates are those of all TLS entries, for status; nil is none.
+	Certificates func() []controlproto.Certificate
 	// Reload applies the configuration anew. Nil, or an error, is answered as
 	// a reload that failed, with number 3 if it is ErrRestart.
 	Reload      func(ctx context.Context) error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
@@ -16,8 +17,25 @@ func statusFields() []string {
 		"RoutingTable", "SystemCPUCount", "SystemMemoryMiB", "Version"}
 }
 
+// certificatesField is a member of a status reply that is ours. It is given to
+// whoever asks for it, and to those who ask for no member in particular if a
+// certificate ends soon: older clients show what they do not know.
+const certificatesField = "Certificates"
+
+// withCertificates adds the member to those that everyone gets, if it matters.
+func (s *Server) withCertificates(fields []string) []string {
+	if s.Certificates == nil {
+		return fields
+	}
+	soon := time.Now().Add(controlproto.CertificateSoon)
+	if slices.ContainsFunc(s.Certificates(), func(c controlproto.Certificate) bool { return c.NotAfter.Before(soon) || c.Problem != "" }) {
+		return append(fields, certificatesField)
+	}
+	return fields
+}
+
 func (s *Server) status(_ context.Context, x exchange) (any, error) {
-	fields, err := requestedFields(x.request())
+	fields, err := s.requestedFields(x.request())
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +65,10 @@ func (s *Server) status(_ context.Context, x exchange) (any, error) {
 			reply[f] = s.system.memoryMiB
 		case "Version":
 			reply[f] = s.Version
+		case certificatesField:
+			if s.Certificates != nil {
+				reply[f] = s.Certificates()
+			}
 		}
 	}
 	return reply, nil
@@ -54,16 +76,16 @@ func (s *Server) status(_ context.Context, x exchange) (any, error) {
 
 // requestedFields are the members asked for: all without a list, else those
 // of the list that exist. null counts as no list.
-func requestedFields(r controlproto.Request) ([]string, error) {
+func (s *Server) requestedFields(r controlproto.Request) ([]string, error) {
 	if r.Text {
 		if r.Params != "" {
 			return nil, invalid("status command does not take parameters")
 		}
-		return statusFields(), nil
+		return s.withCertificates(statusFields()), nil
 	}
 	value, ok := r.Fields["requested_fields"]
 	if !ok || value == nil {
-		return statusFields(), nil
+		return s.withCertificates(statusFields()), nil
 	}
 	list, ok := value.([]any)
 	if !ok {

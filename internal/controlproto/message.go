@@ -89,7 +89,23 @@ type Status struct {
 	SystemCPUCount       int
 	SystemMemoryMiB      int64
 	Version              string
+	Certificates         []Certificate `json:",omitempty"` // of our nodes alone
 }
+
+// Certificate is one in a file of a TLS section: of our own certificates the one
+// that ends first, of authorities the one that ends last.
+type Certificate struct {
+	Section  string // tls-server or tls-client
+	Name     string // of the section
+	Use      string // certificate, or authorities
+	File     string
+	Subject  string
+	NotAfter time.Time
+	Problem  string `json:",omitempty"` // why what the file holds now is not used
+}
+
+// CertificateSoon is how long before its end a certificate is warned of.
+const CertificateSoon = 30 * 24 * time.Hour
 
 // Reload is the outcome of a reload.
 type Reload struct {

@@ -39,6 +39,7 @@ var (
 	errOwnID          = errors.New("it tried to connect using our own node ID")
 	errNotAllowed     = errors.New("it is not in the allowed peers list")
 	errConnected      = errors.New("it connected using a node ID we are already connected to")
+	errNoTLS          = errors.New("its link does not speak TLS")
 	errRejectedByPeer = errors.New("remote node rejected the connection")
 	errSilent         = errors.New("connection initialization failed")
 	errIdle           = errors.New("idle for too long")

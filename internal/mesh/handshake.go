@@ -86,7 +86,10 @@ func (l *loop) greet(p *peer, frame []byte) {
 		return
 	}
 	p.id, p.epoch = u.ForwardingNode, u.UpdateEpoch
-	if p.cost, err = p.policy.admit(l.n.ID, p.id); err != nil {
+	if p.cost, err = p.policy.admit(l.n.ID, p.id); err == nil {
+		err = p.policy.verify(p.link, p.id)
+	}
+	if err != nil {
 		l.reject(p, err)
 		return
 	}

@@ -119,7 +119,7 @@ func replayHandshake(t *testing.T, name string, events []event) {
 	if closed != !nb.Closed().IsZero() {
 		t.Errorf("link closed: %v, want %v", !nb.Closed().IsZero(), closed)
 	}
-	rejected := bytes.Equal(got[len(got)-1].Frame, wire.Reject())
+	rejected := bytes.Equal(got[len(got)-1].Frame, wire.Reject(""))
 	if peerRejected := strings.Contains(name, "reject message"); closed && rejected == peerRejected {
 		t.Errorf("reject frame was last: %v", rejected)
 	}

@@ -147,7 +147,7 @@ func simultaneousWithOriginal(t *testing.T, self wire.NodeID, oursFirst, keepsOu
 	keep.Sequence = 10
 	first.Hello()
 	second.Hello()
-	drop.Send(wire.Reject())
+	drop.Send(wire.Reject(""))
 	drop.Close()
 	h.Advance(100 * time.Millisecond)
 	keep.SendUpdate(self)

@@ -117,8 +117,9 @@ func (p *peer) read() error {
 				n.box.ready(p)
 			}
 		case wire.Type(b[0]) == wire.TypeReject:
+			reason := wire.RejectReason(b)
 			f.Release()
-			return errRejectedByPeer
+			return &rejection{reason}
 		default:
 			n.counters.unknownType.Add(1)
 			f.Release()
@@ -171,8 +172,18 @@ func (p *peer) reject(cause error, now time.Time) {
 	p.ending.Store(true)
 	p.refusal = cause
 	p.closeAt = now.Add(lingerReject)
-	p.out.finish(wire.Reject())
+	reason := ""
+	if e, ok := errors.AsType[*certificateError](cause); ok {
+		reason = e.Error()
+	}
+	p.out.finish(wire.Reject(reason))
 }
+
+// rejection is the end of a link that the peer refused.
+type rejection struct{ reason string } // may be empty
+
+func (e *rejection) Error() string        { return errRejectedByPeer.Error() }
+func (e *rejection) Is(target error) bool { return target == errRejectedByPeer }
 
 // logEnd writes the line about how the link ended, if there is one.
 func (p *peer) logEnd(log *slog.Logger) {
@@ -181,6 +192,9 @@ func (p *peer) logEnd(log *slog.Logger) {
 	switch {
 	case errors.Is(err, errRejectedByPeer):
 		log.Warn("link rejected by peer", "link", p.name, "peer", p.id)
+		if r, ok := errors.AsType[*rejection](err); ok && r.reason != "" {
+			log.Error("the peer refused the link", "link", p.name, "peer", p.id, "cause", r.reason)
+		}
 	case errors.Is(err, errSilent):
 		log.Warn("link silent", "link", p.name)
 	case errors.Is(err, errIdle):

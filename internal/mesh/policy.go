@@ -1,9 +1,11 @@
 package mesh
 
 import (
+	"crypto/tls"
 	"slices"
 	"sync"
 
+	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
@@ -30,6 +32,35 @@ type LinkPolicy struct {
 	NodeCost map[wire.NodeID]float64
 	// AllowedPeers: nil allows everyone, empty nobody.
 	AllowedPeers []wire.NodeID
+	// Verify, if not nil, judges who a peer says it is by the TLS session of the
+	// link. Its error is told to the peer. It is a pure function. A link without
+	// TLS is refused.
+	Verify func(tls.ConnectionState, wire.NodeID) error
+}
+
+// certificateError is a refusal by Verify.
+type certificateError struct{ err error }
+
+func (e *certificateError) Error() string { return e.err.Error() }
+func (e *certificateError) Unwrap() error { return e.err }
+
+// verify checks who the peer of a link says it is.
+func (l LinkPolicy) verify(k link.Link, peer wire.NodeID) error {
+	if l.Verify == nil {
+		return nil
+	}
+	s, ok := k.(link.Secured)
+	if !ok {
+		return errNoTLS
+	}
+	state, ok := s.TLS()
+	if !ok {
+		return errNoTLS
+	}
+	if err := l.Verify(state, peer); err != nil {
+		return &certificateError{err}
+	}
+	return nil
 }
 
 // admit checks the first message of a link, in the order of spec

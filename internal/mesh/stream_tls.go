@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
 // What both ends agree on (spec mesh-protocol 12.1, 13.1).
@@ -110,4 +112,17 @@ func (st *streams) serverTLS(given *tls.Config) *tls.Config {
 		}
 	}
 	return c
+}
+
+// HelloNode tells which node the handshake of a stream service comes from, as
+// the function GetConfigForClient of its configuration is given it; empty for
+// other handshakes.
+func HelloNode(hello *tls.ClientHelloInfo) wire.NodeID {
+	if hello.Conn == nil {
+		return ""
+	}
+	if r, ok := hello.Conn.RemoteAddr().(*remote); ok {
+		return r.Node
+	}
+	return ""
 }

@@ -2,10 +2,12 @@ package metrics
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/receptor-go/receptor/internal/mesh"
+	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/work"
 )
 
@@ -15,7 +17,9 @@ type Source struct {
 	Work     *work.Manager // nil if the node keeps no units
 	Sessions func() int    // control sessions that are open
 	Ready    func() bool   // all that is configured runs
-	Version  string        // of ansible/receptor that the node is compatible with
+	// Certificates are those of all TLS sections; nil is none.
+	Certificates func() []pki.Certificate
+	Version      string // of ansible/receptor that the node is compatible with
 }
 
 // collector asks a Source at each scrape.
@@ -43,6 +47,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		"node", string(c.Node.ID), "version", c.Version)
 	c.mesh(gauge, count)
 	gauge("control_sessions", "Control sessions that are open.", float64(c.Sessions()))
+	if c.Certificates != nil {
+		for _, x := range c.Certificates() {
+			gauge("certificate_seconds_left", "Seconds until a certificate ends; negative if it has ended. Of a file of authorities the last to end counts, else the first.",
+				time.Until(x.Until).Seconds(), "section", x.Section, "name", x.Entry, "use", x.Use, "file", x.File)
+		}
+	}
 	if c.Work == nil {
 		return
 	}

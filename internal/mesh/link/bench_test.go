@@ -172,7 +172,7 @@ func (l handshaken) Accept() (Link, error) {
 }
 
 func BenchmarkWebSocket(b *testing.B) {
-	ln, err := ListenWebSocket("127.0.0.1:0", "/", nil)
+	ln, err := ListenWebSocket("127.0.0.1:0", "/", nil, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -42,6 +43,13 @@ type Link interface {
 	Lossy() bool
 	// RemoteAddr is for logs.
 	RemoteAddr() string
+}
+
+// Secured is a Link that may speak TLS.
+type Secured interface {
+	// TLS is the outcome of the handshake; false if there was none yet, or will be none. Once a frame was read there was
+	// one if the link speaks TLS.
+	TLS() (tls.ConnectionState, bool)
 }
 
 // Listener accepts links.

@@ -72,13 +72,13 @@ func openUDP(t *testing.T) (link.Listener, link.Dialer) {
 }
 
 func openWS(t *testing.T) (link.Listener, link.Dialer) {
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/mesh", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/mesh", nil, nil))
 	return ln, dialing(t)(link.DialWebSocket("ws://"+ln.Addr()+"/mesh", link.WebSocketOptions{}))
 }
 
 func openWSS(t *testing.T) (link.Listener, link.Dialer) {
 	server, client := keys(t)
-	ln := listening(t)(link.ListenWebSocket(anyPort, "", server))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "", server, nil))
 	return ln, dialing(t)(link.DialWebSocket("wss://"+ln.Addr(), link.WebSocketOptions{TLS: client}))
 }
 

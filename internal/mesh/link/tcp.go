@@ -85,11 +85,27 @@ func (l *tcpListener) Accept() (Link, error) {
 
 // fastRecords is a copy of c, or nil, that fills TLS records from the start.
 func fastRecords(c *tls.Config) *tls.Config {
+	return changed(c, func(c *tls.Config) { c.DynamicRecordSizingDisabled = true })
+}
+
+// changed is a copy of c, or nil, with a change, which what it chooses for a client has, too.
+func changed(c *tls.Config, change func(*tls.Config)) *tls.Config {
 	if c == nil {
 		return nil
 	}
 	c = c.Clone()
-	c.DynamicRecordSizingDisabled = true
+	change(c)
+	if choose := c.GetConfigForClient; choose != nil {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if chosen == nil || err != nil {
+				return chosen, err
+			}
+			chosen = chosen.Clone()
+			change(chosen)
+			return chosen, nil
+		}
+	}
 	return c
 }
 

@@ -20,6 +20,7 @@ type tcpLink struct {
 	// The TLS handshake of an accepted link is made by whoever comes first,
 	// reader or writer; the other one waits for it.
 	handshake func() error
+	state     atomic.Pointer[tls.ConnectionState] // once the handshake has been made
 }
 
 func newTCPLink(c net.Conn) *tcpLink {
@@ -35,7 +36,12 @@ func newTLSLink(c *tls.Conn, wire *conn) *tcpLink {
 	l.handshake = sync.OnceValue(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), tlsTimeout)
 		defer cancel()
-		return c.HandshakeContext(ctx) // returns at once where Dial has made it
+		err := c.HandshakeContext(ctx) // returns at once where Dial has made it
+		if err == nil {
+			state := c.ConnectionState()
+			l.state.Store(&state)
+		}
+		return err
 	})
 	return l
 }
@@ -43,6 +49,14 @@ func newTLSLink(c *tls.Conn, wire *conn) *tcpLink {
 func (l *tcpLink) MaxFrame() int      { return MaxStreamFrame }
 func (l *tcpLink) Lossy() bool        { return false }
 func (l *tcpLink) RemoteAddr() string { return l.remote }
+
+// TLS implements Secured.
+func (l *tcpLink) TLS() (tls.ConnectionState, bool) {
+	if s := l.state.Load(); s != nil {
+		return *s, true
+	}
+	return tls.ConnectionState{}, false
+}
 
 // Close implements Link.
 func (l *tcpLink) Close() error {

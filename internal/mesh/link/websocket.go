@@ -111,7 +111,12 @@ func (d *wsDialer) Dial(ctx context.Context) (Link, error) {
 		}
 		return nil, err
 	}
-	return newWSLink(ws, wire), nil
+	l := newWSLink(ws, wire)
+	if t, ok := ws.NetConn().(*tls.Conn); ok {
+		state := t.ConnectionState()
+		l.tls = &state
+	}
+	return l, nil
 }
 
 // wsBuffers are lent for the time of one message; see framePools.
@@ -133,13 +138,16 @@ func upgrade(w http.ResponseWriter, r *http.Request) (Link, error) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	return newWSLink(ws, c.(*conn)), nil
+	l := newWSLink(ws, c.(*conn))
+	l.tls = r.TLS
+	return l, nil
 }
 
 // wsLink is a link over a WebSocket: a message is a frame.
 type wsLink struct {
 	ws     *websocket.Conn
 	wire   *conn
+	tls    *tls.ConnectionState // nil without TLS
 	remote string
 	closed atomic.Bool
 
@@ -162,6 +170,14 @@ func newWSLink(ws *websocket.Conn, wire *conn) *wsLink {
 func (l *wsLink) MaxFrame() int      { return MaxStreamFrame }
 func (l *wsLink) Lossy() bool        { return false }
 func (l *wsLink) RemoteAddr() string { return l.remote }
+
+// TLS implements Secured.
+func (l *wsLink) TLS() (tls.ConnectionState, bool) {
+	if l.tls == nil {
+		return tls.ConnectionState{}, false
+	}
+	return *l.tls, true
+}
 
 // Close implements Link.
 func (l *wsLink) Close() error {

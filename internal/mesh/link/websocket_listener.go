@@ -37,8 +37,9 @@ type wsListener struct {
 
 // ListenWebSocket listens on HOST:PORT for requests of path, which is matched
 // as http.ServeMux matches: one that ends in `/` also takes everything below
-// it. An empty path is `/`. With a TLS configuration all clients speak TLS.
-func ListenWebSocket(addr, path string, c *tls.Config) (Listener, error) {
+// it. An empty path is `/`. With a TLS configuration all clients speak TLS. Failed
+// TLS handshakes and the like are said in problems; nil discards them.
+func ListenWebSocket(addr, path string, c *tls.Config, problems *log.Logger) (Listener, error) {
 	l := &wsListener{accepted: make(chan Link, wsAcceptQueue), done: make(chan struct{})}
 	mux := http.NewServeMux()
 	if err := register(mux, path, l.serve); err != nil {
@@ -48,12 +49,15 @@ func ListenWebSocket(addr, path string, c *tls.Config) (Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.start(ln, mux, c)
+	l.start(ln, mux, c, problems)
 	return l, nil
 }
 
 // start serves mux on ln.
-func (l *wsListener) start(ln net.Listener, mux http.Handler, c *tls.Config) {
+func (l *wsListener) start(ln net.Listener, mux http.Handler, c *tls.Config, problems *log.Logger) {
+	if problems == nil {
+		problems = log.New(io.Discard, "", 0)
+	}
 	l.ln = ln
 	l.server = &http.Server{
 		Handler:           mux,
@@ -62,7 +66,7 @@ func (l *wsListener) start(ln net.Listener, mux http.Handler, c *tls.Config) {
 		WriteTimeout:      wsRequestTime,
 		IdleTimeout:       wsHeaderTimeout,
 		MaxHeaderBytes:    wsMaxHeader,
-		ErrorLog:          log.New(io.Discard, "", 0),
+		ErrorLog:          problems,
 		// Not nil: HTTP/1.1 only, a WebSocket needs it.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
@@ -88,13 +92,13 @@ func register(mux *http.ServeMux, path string, h http.HandlerFunc) (err error) {
 // httpServerTLS is a copy of c for a server of HTTP/1.1. If c fixes the cipher
 // suites of TLS 1.2, one that every HTTP client has is put in front.
 func httpServerTLS(c *tls.Config) *tls.Config {
-	c = fastRecords(c)
-	c.NextProtos = []string{"http/1.1"}
-	if len(c.CipherSuites) > 0 {
-		c.CipherSuites = slices.Insert(slices.Clone(c.CipherSuites), 0,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
-	}
-	return c
+	return changed(fastRecords(c), func(c *tls.Config) {
+		c.NextProtos = []string{"http/1.1"}
+		if len(c.CipherSuites) > 0 {
+			c.CipherSuites = slices.Insert(slices.Clone(c.CipherSuites), 0,
+				tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
+		}
+	})
 }
 
 // serve answers one request and hands its link over.

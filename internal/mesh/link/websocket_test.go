@@ -59,7 +59,7 @@ func exchange(t *testing.T, addr, request string) (string, net.Conn, *bufio.Read
 func TestWebSocketListener(t *testing.T) {
 	var v wsVector
 	vector(t, "websocket-handshake.json", &v)
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/mesh", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/mesh", nil, nil))
 	response, _, r := exchange(t, ln.Addr(), v.RequestTo)
 	if response != v.Response {
 		t.Errorf("response\n%q, want\n%q", response, v.Response)
@@ -112,7 +112,7 @@ func TestWebSocketPaths(t *testing.T) {
 		{"/mesh/", "/mesh/", true}, {"/mesh/", "/mesh/x/y", true}, {"/mesh/", "/other", false},
 		{"host.test/mesh", "/mesh", false},
 	} {
-		ln := listening(t)(link.ListenWebSocket(anyPort, test.path, nil))
+		ln := listening(t)(link.ListenWebSocket(anyPort, test.path, nil, nil))
 		l, err := dialing(t)(link.DialWebSocket("ws://"+ln.Addr()+test.url, link.WebSocketOptions{})).Dial(t.Context())
 		if (err == nil) != test.ok {
 			t.Errorf("path %q, request of %q: %v", test.path, test.url, err)
@@ -124,7 +124,7 @@ func TestWebSocketPaths(t *testing.T) {
 		}
 		ln.Close()
 	}
-	if _, err := link.ListenWebSocket(anyPort, "/{a}/{a}", nil); err == nil {
+	if _, err := link.ListenWebSocket(anyPort, "/{a}/{a}", nil, nil); err == nil {
 		t.Error("a bad path was taken")
 	}
 }
@@ -178,7 +178,7 @@ func TestWebSocketDialErrors(t *testing.T) {
 	if _, err := link.DialWebSocket("ws://h:port:%zz/", link.WebSocketOptions{}); err == nil {
 		t.Error("an URL that does not parse was taken")
 	}
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil, nil))
 	d := dialing(t)(link.DialWebSocket("http://"+ln.Addr(), link.WebSocketOptions{}))
 	if _, err := d.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "malformed ws or wss URL") {
 		t.Errorf("an http URL: %v", err)
@@ -190,7 +190,7 @@ func TestWebSocketDialErrors(t *testing.T) {
 		t.Errorf("nobody listens: %v", err)
 	}
 	server, _ := keys(t)
-	ln = listening(t)(link.ListenWebSocket(anyPort, "/", server))
+	ln = listening(t)(link.ListenWebSocket(anyPort, "/", server, nil))
 	d = dialing(t)(link.DialWebSocket("wss://"+ln.Addr()+"/", link.WebSocketOptions{}))
 	if _, err := d.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "x509: certificate signed by unknown authority") {
 		t.Errorf("wss without configuration: %v", err)
@@ -225,7 +225,7 @@ func TestWebSocketDialCancel(t *testing.T) {
 // client joins an accepted link with a client that can do what ours does not.
 func client(t *testing.T) (*websocket.Conn, link.Link) {
 	t.Helper()
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil, nil))
 	ws, _, err := (&websocket.Dialer{WriteBufferSize: 256}).Dial("ws://"+ln.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestWebSocketLimit(t *testing.T) {
 // TestWebSocketUnaccepted: closing a listener ends links that nobody has
 // accepted (weakness of websockets.go), however many.
 func TestWebSocketUnaccepted(t *testing.T) {
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil, nil))
 	d := dialing(t)(link.DialWebSocket("ws://"+ln.Addr(), link.WebSocketOptions{}))
 	for range 70 { // some wait for room in the queue
 		l, err := d.Dial(t.Context())
@@ -308,7 +308,7 @@ func TestWebSocketUnaccepted(t *testing.T) {
 func TestWebSocketHTTP1(t *testing.T) {
 	server, trust := keys(t)
 	server.NextProtos = []string{"h2"}
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/", server))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/", server, nil))
 	for _, offer := range [][]string{nil, {"http/1.1"}, {"h2", "http/1.1"}} {
 		c := trust.Clone()
 		c.NextProtos = offer
@@ -326,7 +326,7 @@ func TestWebSocketHTTP1(t *testing.T) {
 
 // TestWebSocketProxy: proxies of the environment are used (TestMain has set one).
 func TestWebSocketProxy(t *testing.T) {
-	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil))
+	ln := listening(t)(link.ListenWebSocket(anyPort, "/", nil, nil))
 	asked := make(chan string, 1)
 	go func() {
 		c, err := proxy.Accept()

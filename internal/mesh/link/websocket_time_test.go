@@ -43,7 +43,7 @@ func TestWebSocketHeaderTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &wsListener{accepted: make(chan Link, 1), done: make(chan struct{})}
 				in := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-				l.start(in, http.NewServeMux(), c)
+				l.start(in, http.NewServeMux(), c, nil)
 				defer l.Close()
 				client, peer := net.Pipe()
 				in.conns <- peer
@@ -75,7 +75,7 @@ func TestWebSocketCiphers(t *testing.T) {
 // TestWebSocketPongWaits: a ping that comes while the writer is blocked does
 // not block the reader, and is answered afterwards.
 func TestWebSocketPongWaits(t *testing.T) {
-	ln, err := ListenWebSocket("127.0.0.1:0", "/", nil)
+	ln, err := ListenWebSocket("127.0.0.1:0", "/", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

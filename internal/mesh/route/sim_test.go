@@ -323,7 +323,7 @@ func (s *sim) do(n *simNode, e *end, res Result) {
 }
 
 func (s *sim) reject(e *end) {
-	s.transmit(e, wire.Reject())
+	s.transmit(e, wire.Reject(""))
 	s.close(e)
 }
 

@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 // Type is the first byte of a frame.
 type Type byte
@@ -13,11 +17,35 @@ const (
 	TypeReject Type = 0x03
 )
 
+// maxReason bounds the reason of a reject frame, in bytes.
+const maxReason = 1024
+
 // Reject returns a new reject frame: the last that is sent on a link which we
-// refuse (spec mesh-protocol 5). Whatever follows the type byte of a received
-// one is ignored, so there is nothing to parse.
-func Reject() []byte {
-	return []byte{byte(TypeReject), '[', ']'}
+// refuse (spec mesh-protocol 5). ansible/receptor ignores what follows the
+// type byte; a node of ours shows the reason, which may be empty.
+func Reject(reason string) []byte {
+	if reason == "" {
+		return []byte{byte(TypeReject), '[', ']'}
+	}
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	list, _ := json.Marshal([]string{strings.ToValidUTF8(reason, "")}) // texts are always possible
+	return append([]byte{byte(TypeReject)}, list...)
+}
+
+// RejectReason is the reason in a reject frame, empty if there is none. It
+// reads no error into a frame: whatever follows the type byte may be ignored.
+func RejectReason(frame []byte) string {
+	const escaped = 6 // bytes that one may become
+	var reasons []string
+	if len(frame) < 1 || len(frame) > escaped*maxReason || json.Unmarshal(frame[1:], &reasons) != nil || len(reasons) != 1 {
+		return ""
+	}
+	if len(reasons[0]) > maxReason {
+		return ""
+	}
+	return reasons[0]
 }
 
 // Error tells why a frame, or the payload of an unreachable notice, is

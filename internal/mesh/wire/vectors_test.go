@@ -70,7 +70,7 @@ func roundTrip(t *testing.T, c captured) {
 		}
 		again = AppendAdvert(nil, a)
 	case TypeReject:
-		again = Reject()
+		again = Reject("")
 	default:
 		t.Fatalf("type %v", Type(frame[0]))
 	}
