@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/mesh/wire":          nil,
 	"internal/config":             nil,
 	"internal/pki":                nil,
+	"internal/pki/pkitest":        nil,
 	"internal/controlproto":       nil,
 	"internal/unixsocket":         nil,
 	"internal/work/supervise":     nil,
@@ -49,6 +50,7 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/creack/pty":               {"internal/proxy"},
 	"github.com/vishvananda/netlink":      {"internal/proxy"},
+	"github.com/fsnotify/fsnotify":       {"internal/pki", "internal/work"},
 	"github.com/pelletier/go-toml":        {"internal/config"},
 }
 

@@ -17,7 +17,8 @@ func newCheck(stdout io.Writer) *cobra.Command {
 		Use:   "check FILE...",
 		Short: "Say everything that is wrong with a configuration, without starting anything",
 		Long: `Reads the files together, as a node would, and says everything that is wrong with
-them, and what is odd. Nothing is started. Sections may follow after two dashes:
+them, and what is odd. The files of TLS sections are read as well. Nothing is
+started. Sections may follow after two dashes:
 
   receptor check receptor.yml
   receptor check receptor.yml -- --tcp-listener port=7323
@@ -26,6 +27,9 @@ The exit code is 0 if a node could start with it, as far as the files can tell.`
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := load(filesAndSections(cmd, v2, args))
+			if err == nil {
+				_, err = loadTLS(f, nil, nil)
+			}
 			if asJSON {
 				return checkJSON(stdout, f, err)
 			}

@@ -157,7 +157,7 @@ func TestReloadVectors(t *testing.T) {
 		"add-work-command": `{"Success":true}`, "modify-work-command": `{"Success":true}`, "remove-work-command": `{"Success":true}`,
 		"change-log-level": `{"Success":true}`, "change-log-level-style": `{"Success":true}`,
 		"duplicate-non-reloadable-copy": "4", // two work types with one name
-		"add-tls-server-and-use":        "4", // TLS is not carried out yet
+		"add-tls-server-and-use":        "4", // the certificate is not there; see TestReloadTLS
 	}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -43,7 +42,7 @@ func loadTLS(cfg *config.File, old *tlsEntries, log *slog.Logger) (*tlsEntries, 
 		old = &tlsEntries{}
 	}
 	e := &tlsEntries{}
-	var errs []error
+	var problems config.Problems
 	for _, s := range cfg.TLSServers {
 		i := slices.IndexFunc(old.servers, func(o tlsServer) bool { return equalSections(o.section, s) })
 		if i >= 0 {
@@ -55,7 +54,7 @@ func loadTLS(cfg *config.File, old *tlsEntries, log *slog.Logger) (*tlsEntries, 
 			Pins: s.PinnedClientCert, SkipNames: s.SkipReceptorNamesCheck, MinTLS13: s.MinTLS13, Logger: log,
 		})
 		if err != nil {
-			errs = append(errs, at(s.Origin, err))
+			problems = append(problems, s.Origin.Problem("", err.Error()))
 		}
 		e.servers = append(e.servers, tlsServer{s, live})
 	}
@@ -70,12 +69,12 @@ func loadTLS(cfg *config.File, old *tlsEntries, log *slog.Logger) (*tlsEntries, 
 			InsecureSkipVerify: s.InsecureSkipVerify, SkipNames: s.SkipReceptorNamesCheck, MinTLS13: s.MinTLS13, Logger: log,
 		})
 		if err != nil {
-			errs = append(errs, at(s.Origin, err))
+			problems = append(problems, s.Origin.Problem("", err.Error()))
 		}
 		e.clients = append(e.clients, tlsClient{s, live})
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return e, nil
 }

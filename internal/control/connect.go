@@ -125,6 +125,9 @@ func dialError(err error) error {
 			text = localError + e.Error()
 		}
 	}
+	if t, ok := errors.AsType[*mesh.TLSError](err); ok {
+		text = t.Error()
+	}
 	return controlproto.New(codeOf(err), text)
 }
 
