@@ -50,7 +50,7 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/creack/pty":               {"internal/proxy"},
 	"github.com/vishvananda/netlink":      {"internal/proxy"},
-	"github.com/fsnotify/fsnotify":       {"internal/pki", "internal/work"},
+	"github.com/fsnotify/fsnotify":        {"internal/pki", "internal/work"},
 	"github.com/pelletier/go-toml":        {"internal/config"},
 }
 
