@@ -11,12 +11,16 @@ SOAK     ?= 2m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo image compose-check test check fuzz e2e soak interop bench cross clean
+.PHONY: all build man demo image compose-check test check fuzz e2e soak interop bench cross clean
 
 all: build
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+man: ## manual pages of both programs into bin/man/
+	@mkdir -p $(BIN)/man
+	$(GO) test -count=1 -run '^TestManPages$$' ./cmd/receptor ./cmd/receptorctl -args -man $(CURDIR)/$(BIN)/man
 
 demo: build ## three daemons on loopback run work for each other
 	sh demo/demo.sh $(BIN)

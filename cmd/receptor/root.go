@@ -87,6 +87,7 @@ Usage:
   receptor version                    print the version and what it was built from
   receptor --version                  print the version of ansible/receptor that this is compatible with
   receptor --help                     print this
+  receptor help SECTION|COMMAND...    explain sections, or one of the commands above
 
 A file of version 1 is a YAML list of sections:
 
@@ -109,6 +110,26 @@ func help(stdout io.Writer) error {
 	return config.WriteHelp(stdout)
 }
 
+// newHelp makes what explains some sections, or one of the other commands.
+func newHelp(root *cobra.Command, stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [SECTION|COMMAND]...",
+		Short: "Explain sections of a configuration, or a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return help(stdout)
+			}
+			if cmd, rest, err := root.Find(args); err == nil && cmd != root && len(rest) == 0 {
+				return cmd.Help()
+			}
+			return config.WriteHelp(stdout, args...)
+		},
+		ValidArgsFunction: func(_ *cobra.Command, _ []string, last string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return config.SuggestSections(last), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
 // newTools makes the commands that are no sections.
 func newTools(stdout io.Writer) *cobra.Command {
 	root := &cobra.Command{
@@ -128,6 +149,8 @@ func newTools(stdout io.Writer) *cobra.Command {
 	}
 	cfg.AddCommand(newConvert(stdout))
 	root.AddCommand(newCheck(stdout), cfg, newVersion(stdout))
+	root.SetHelpCommand(newHelp(root, stdout))
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
 }

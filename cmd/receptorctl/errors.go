@@ -141,12 +141,17 @@ func explain(err error) *failure {
 		f.silent = true // who closed it knows
 	case errors.Is(err, context.Canceled):
 		f.message = "interrupted"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case lost(err):
 		f.message = "the daemon closed the connection instead of answering"
 		f.hints = []string{"its log may tell why"}
 	}
 	return f
+}
+
+// lost tells whether err is that the daemon, or what is on the way, closed the
+// connection.
+func lost(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // usage words the errors of options as ansible/receptor does; nil for others.

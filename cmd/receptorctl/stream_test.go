@@ -140,6 +140,27 @@ func TestPayloadBrokenOff2(t *testing.T) {
 	}
 }
 
+// A daemon that goes away in the middle of a payload: what is left, and what to do.
+func TestStreamLosesItsDaemon(t *testing.T) {
+	socket := serveOnce(t, func(conn net.Conn, r *bufio.Reader) {
+		greet2(conn, r)
+		r.ReadString('\n')
+		io.WriteString(conn, unitEvent)
+		r.ReadString('\n')
+	})
+	stdin, writer := io.Pipe()
+	defer stdin.Close()
+	go writer.Write([]byte("begin")) // ends with stdin
+	c := newCall(stdin, nil)
+	got := run(t.Context(), c.env, []string{"--socket", socket, "work", "submit", "cat", "-p", "-", "--stream"})
+	want := "Unit ID: abcdefgh\nERROR: the connection to the daemon broke while the payload was being sent\n" +
+		"hint: what was sent cannot be taken up again: submit the whole payload anew\n" +
+		"hint: the payload of unit abcdefgh broke off, so it fails; `receptorctl work release abcdefgh` deletes what is left of it\n"
+	if got != exitSubmit || c.err.String() != want {
+		t.Errorf("exit code %d, stderr %q", got, &c.err)
+	}
+}
+
 // Options that a daemon of version 1 cannot carry out are refused.
 func TestStreamVersion1(t *testing.T) {
 	for option, code := range map[string]int{"--stream": exitSubmit, "--stderr=separate": exitSubmit, "--stderr=nonsense": exitFailure} {

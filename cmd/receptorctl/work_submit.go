@@ -292,6 +292,10 @@ func (s *submission) submit(ctx context.Context, created func()) (controlproto.S
 	}
 	f := *explain(withCode(exitSubmit, err))
 	f.err = err
+	if s.unit != "" && !s.sent.Load() && lost(err) {
+		f.message = "the connection to the daemon broke while the payload was being sent"
+		f.hints = []string{"what was sent cannot be taken up again: submit the whole payload anew"}
+	}
 	if s.unit != "" {
 		f.left = append(f.left, s.leftBehind(ctx))
 	}

@@ -6,9 +6,14 @@ import (
 	"strings"
 )
 
-// WriteHelp lists all sections with their keys, types and defaults, by the
-// table and in its order. Errors are those of w.
-func WriteHelp(w io.Writer) error {
+// WriteHelp lists all sections, or those that are named, with their keys, types
+// and defaults, by the table and in its order. A name may be that of version 2,
+// in any letter case and with dashes before it. Errors are those of w, or Problems
+// with names that are unknown.
+func WriteHelp(w io.Writer, names ...string) error {
+	if len(names) > 0 {
+		return writeSections(w, names)
+	}
 	for _, g := range groups {
 		if g != "" {
 			if _, err := fmt.Fprintf(w, "\n %s:\n", g); err != nil {
@@ -26,6 +31,29 @@ func WriteHelp(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// writeSections is WriteHelp for some sections.
+func writeSections(w io.Writer, names []string) error {
+	var problems Problems
+	text := ""
+	for _, name := range names {
+		name = strings.ToLower(strings.TrimLeft(name, "-"))
+		s := findSection(name)
+		if s == nil {
+			s = findInMap(name)
+		}
+		if s == nil {
+			problems = append(problems, Problem{Section: name, Text: "unknown section", Suggestion: didYouMean(name, sectionNames(argsForm))})
+			continue
+		}
+		text += s.usage()
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // usage is the help of a section.
@@ -108,4 +136,15 @@ func Suggest(words []string, last string) (suggestions []string, files bool) {
 	add("--help", "List all sections")
 	add("--bash-completion", "Print a script for bash")
 	return suggestions, false
+}
+
+// SuggestSections completes the name of a section. Each suggestion is a name, a
+// tab and what it means.
+func SuggestSections(last string) (suggestions []string) {
+	for i := range sections {
+		if s := &sections[i]; !s.hidden && strings.HasPrefix(s.name, strings.ToLower(last)) {
+			suggestions = append(suggestions, s.name+"\t"+s.help)
+		}
+	}
+	return suggestions
 }
