@@ -57,11 +57,12 @@ bench: ## benchmarks of the packages, then of whole daemons
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	$(GO) test -tags bench -run '^$$' -bench . -benchtime 1x ./test/bench/...
 
-cross: ## the programs build for every system that we name
+cross: ## the programs build for every system that we name, and go vet is content there
 	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build $$t"; \
 		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/receptor || exit 1; \
 		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/receptorctl || exit 1; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) vet ./... || exit 1; \
 	done
 
 clean:

@@ -186,9 +186,7 @@ func (n *Node) end() {
 		n.proc.Process.Kill()
 		<-n.done
 	}
-	for _, pid := range processesIn(n.Dir) {
-		syscall.Kill(pid, syscall.SIGKILL)
-	}
+	KillNow(processesIn(n.Dir)...)
 }
 
 // Helpers are the processes that work for the node apart from the daemon:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"syscall"
 )
 
 // Supervisors and Commands divide the node's Helpers.
@@ -56,6 +55,8 @@ func (n *Node) KillAll() {
 // KillNow sends SIGKILL to processes; it does not wait.
 func KillNow(pids ...int) {
 	for _, pid := range pids {
-		syscall.Kill(pid, syscall.SIGKILL)
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill() // it may have ended
+		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -205,7 +204,7 @@ func takeover(t *testing.T, how string) {
 	if pid == 0 {
 		t.Fatal("the runner of local2 is not found")
 	}
-	syscall.Kill(pid, syscall.SIGKILL)
+	harness.KillNow(pid)
 	if u := state(t, x, units["local2"], "Failed"); !strings.Contains(u.Detail, "runner") {
 		t.Errorf("local2: %+v", u)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Anchors measures what the machine itself can do, so that the figures of
 // meshbench can be put in proportion: loopback TCP, relays in user space,
 // AES-GCM, process creation and file writes.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Meshbench runs benchmark and fault cases on one or two receptor binaries
 // and prints their figures side by side.
 package main

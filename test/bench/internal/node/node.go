@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package node configures, starts and stops one receptor daemon, treating it
 // as a black box: a binary, a YAML file and a control socket.
 package node

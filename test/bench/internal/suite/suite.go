@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package suite holds the benchmark cases and the loop that runs them on one
 // or two implementations alternately.
 package suite
