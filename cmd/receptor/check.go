@@ -13,6 +13,7 @@ import (
 
 func newCheck(stdout io.Writer) *cobra.Command {
 	var asJSON, v2 bool
+	var packets []string
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Say everything that is wrong with a configuration, without starting anything",
@@ -23,15 +24,28 @@ started. Sections may follow after two dashes:
   receptor check receptor.yml
   receptor check receptor.yml -- --tcp-listener port=7323
 
+With --packet it also says which of the firewall rules decides about a packet that the
+node sends, receives or forwards. The first rule has number 0:
+
+  receptor check --packet controller03:abc,executor01:control receptor.yml
+
 The exit code is 0 if a node could start with it, as far as the files can tell.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var asked []packet
+			for _, text := range packets {
+				p, err := parsePacket(text)
+				if err != nil {
+					return err
+				}
+				asked = append(asked, p)
+			}
 			f, err := load(filesAndSections(cmd, v2, args))
 			if err == nil {
 				_, err = loadTLS(f, nil, nil)
 			}
 			if asJSON {
-				return checkJSON(stdout, f, err)
+				return checkJSON(stdout, f, asked, err)
 			}
 			if err != nil {
 				return err
@@ -40,11 +54,17 @@ The exit code is 0 if a node could start with it, as far as the files can tell.`
 				fmt.Fprintf(stdout, "Warning: %s\n", w)
 			}
 			fmt.Fprintln(stdout, "The configuration is good.")
+			for _, p := range asked {
+				if err := printVerdict(stdout, f, p); err != nil {
+					return err
+				}
+			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	cmd.Flags().BoolVar(&v2, "config-v2", false, "the file is of version 2, a map of sections")
+	cmd.Flags().StringArrayVar(&packets, "packet", nil, "say what the firewall does with this packet: `FROM:SERVICE,TO:SERVICE`; may be repeated")
 	return cmd
 }
 
@@ -76,11 +96,12 @@ type problemJSON struct {
 }
 
 // checkJSON prints the result of a check; the lists are never null.
-func checkJSON(stdout io.Writer, f *config.File, err error) error {
+func checkJSON(stdout io.Writer, f *config.File, asked []packet, err error) error {
 	result := struct {
 		Good     bool          `json:"good"`
 		Problems []problemJSON `json:"problems"`
 		Warnings []problemJSON `json:"warnings"`
+		Packets  []verdictJSON `json:"packets,omitempty"`
 	}{Good: err == nil, Problems: []problemJSON{}, Warnings: []problemJSON{}}
 	if ps, ok := errors.AsType[config.Problems](err); ok {
 		for _, p := range ps {
@@ -91,6 +112,9 @@ func checkJSON(stdout io.Writer, f *config.File, err error) error {
 	} else {
 		for _, p := range f.Warnings {
 			result.Warnings = append(result.Warnings, problemJSON(p))
+		}
+		for _, p := range asked {
+			result.Packets = append(result.Packets, judge(f, p))
 		}
 	}
 	e := json.NewEncoder(stdout)
@@ -134,6 +158,11 @@ func (r *refusals) add(o config.Origin, key, what string) {
 // unsupported lists what a valid configuration asks for and does not get yet.
 func unsupported(f *config.File) config.Problems {
 	var r refusals
+	for _, c := range f.ControlServices {
+		if c.Access != nil {
+			r.add(c.Origin, "accessrules", "limiting who may do what")
+		}
+	}
 	for _, w := range f.WorkCommands {
 		if w.VerifySignature {
 			r.add(w.Origin, "verifysignature", "signed work")
@@ -143,6 +172,9 @@ func unsupported(f *config.File) config.Problems {
 		if w.VerifySignature {
 			r.add(w.Origin, "verifysignature", "signed work")
 		}
+	}
+	if f.AuditLog != nil {
+		r.add(f.AuditLog.Origin, "", "the section")
 	}
 	r.sections(f)
 	return r.problems

@@ -193,18 +193,11 @@ func firewall(rules []config.FirewallRule) mesh.Policy {
 		return nil
 	}
 	return func(from, to wire.NodeID, fromService, toService wire.Service) mesh.Verdict {
-		for i := range rules {
-			if !rules[i].Match(string(from), string(to), string(fromService), string(toService)) {
-				continue
-			}
-			switch rules[i].Action {
-			case config.Reject:
-				return mesh.Reject
-			case config.Drop:
-				return mesh.Drop
-			default:
-				return mesh.Accept
-			}
+		switch action, _ := config.Decide(rules, string(from), string(to), string(fromService), string(toService)); action {
+		case config.Reject:
+			return mesh.Reject
+		case config.Drop:
+			return mesh.Drop
 		}
 		return mesh.Accept
 	}

@@ -52,7 +52,17 @@ func buildControlService(f *File, v values) {
 		TLS:         get[string](v, "tls"),
 		TCPListen:   get[string](v, "tcplisten"),
 		TCPTLS:      get[string](v, "tcptls"),
+		Access:      get[[]AccessRule](v, "accessrules"),
 	})
+}
+
+func buildAuditLog(f *File, v values) {
+	f.AuditLog = &AuditLog{
+		Origin:      v.origin,
+		Filename:    get[string](v, "filename"),
+		Permissions: get[os.FileMode](v, "permissions"),
+		Reads:       get[bool](v, "reads"),
+	}
 }
 
 func buildTLSServer(f *File, v values) {

@@ -36,6 +36,9 @@ func complete(f *File, o Options, r *report) {
 	c.listeners()
 	c.peers()
 	c.controlServices()
+	if a := c.file.AuditLog; a != nil {
+		c.notEmpty(a.Origin, "filename", a.Filename)
+	}
 	c.proxies()
 	c.services()
 	c.work()

@@ -15,6 +15,7 @@ import (
 type Difference struct {
 	Node      NodeDifference
 	Log       bool // level or format
+	Access    bool // the access rules of control services that are among the kept
 	LocalOnly bool // links are wanted now, or no longer
 
 	Listeners       Delta[Listener]
@@ -37,6 +38,7 @@ type Difference struct {
 
 	WorkSigning      bool // the key, its lifetime, or whether there is one
 	WorkVerification bool
+	AuditLog         bool
 
 	lines []string
 }
@@ -52,7 +54,7 @@ type Delta[T any] struct {
 	Added   []T
 	Removed []T
 	Changed []Pair[T]
-	Kept    []Pair[T] // equal but for their Origin
+	Kept    []Pair[T] // equal but for their Origin, and the access rules of control services
 }
 
 // Pair is one section in both configurations.
@@ -94,12 +96,30 @@ func Diff(before, after *File) *Difference {
 		func(c ControlService) []reference {
 			return []reference{{"TLS", c.TLS, servers}, {"TCPTLS", c.TCPTLS, servers}}
 		})
+	d.access()
+	d.AuditLog = !delta(d, "audit-log", optional(before.AuditLog), optional(after.AuditLog), func(AuditLog) string { return "" }, nil).Empty()
 	d.work(before, after)
 	d.services(before, after, servers, clients)
 	if d.LocalOnly = before.LocalOnly != after.LocalOnly; d.LocalOnly {
 		d.say("local-only", "", presence(after.LocalOnly))
 	}
 	return d
+}
+
+// access takes the control services of which the access rules alone have changed
+// for kept: they are applied to a service that runs.
+func (d *Difference) access() {
+	cs := &d.ControlServices
+	var changed []Pair[ControlService]
+	for _, p := range cs.Changed {
+		if slices.Equal(p.Fields, []string{"Access"}) {
+			d.Access = true
+			cs.Kept = append(cs.Kept, p)
+			continue
+		}
+		changed = append(changed, p)
+	}
+	cs.Changed = changed
 }
 
 func (d *Difference) say(section, identity, what string) {
@@ -287,9 +307,18 @@ func appendDiffering(names []string, a, b reflect.Value) []string {
 		case f.Name == "Origin":
 		case f.Anonymous:
 			names = appendDiffering(names, a.Field(i), b.Field(i))
-		case !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()):
+		case !equal(a.Field(i).Interface(), b.Field(i).Interface()):
 			names = append(names, f.Name)
 		}
 	}
 	return names
+}
+
+// equal tells that two fields say the same. Rules have places, which do not count.
+func equal(a, b any) bool {
+	if x, ok := a.([]AccessRule); ok {
+		y := b.([]AccessRule)
+		return (x == nil) == (y == nil) && slices.EqualFunc(x, y, AccessRule.equal)
+	}
+	return reflect.DeepEqual(a, b)
 }

@@ -38,6 +38,7 @@ type File struct {
 	CertSignings     []CertSigning     // after CertRequests
 	WorkSigning      *WorkSigning      // nil without the section
 	WorkVerification *WorkVerification // nil without the section
+	AuditLog         *AuditLog         // nil without the section
 	PrintVersion     bool              // the version is asked for, and nothing else
 
 	// ToolsOnly tells that there are none but certificates to make, or that the
@@ -130,12 +131,21 @@ type Peer struct {
 // Filename and TCPListen is set (spec configuration 7.6).
 type ControlService struct {
 	Origin      Origin
-	Service     string      // mesh service, or empty
-	Filename    string      // Unix socket, or empty
-	Permissions os.FileMode // of the socket; default 0600
-	TLS         string      // name of a TLSServer for the mesh service, or empty
-	TCPListen   string      // host:port to bind, or empty
-	TCPTLS      string      // name of a TLSServer for TCPListen, or empty
+	Service     string       // mesh service, or empty
+	Filename    string       // Unix socket, or empty
+	Permissions os.FileMode  // of the socket; default 0600
+	TLS         string       // name of a TLSServer for the mesh service, or empty
+	TCPListen   string       // host:port to bind, or empty
+	TCPTLS      string       // name of a TLSServer for TCPListen, or empty
+	Access      []AccessRule // tried in order; nil allows everything, none that matches nothing; ours
+}
+
+// AuditLog is section audit-log, unknown to ansible/receptor.
+type AuditLog struct {
+	Origin      Origin
+	Filename    string
+	Permissions os.FileMode // of a file that is made; default 0600
+	Reads       bool        // requests that only read are recorded, too
 }
 
 // WorkCommand is a section work-command (spec configuration 7.11). What follows

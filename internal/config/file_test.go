@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,12 @@ func plainly(f *File) File {
 			for j := range x.Len() {
 				fresh.Index(j).Set(x.Index(j))
 				fresh.Index(j).FieldByName("Origin").SetZero()
+				if c, ok := fresh.Index(j).Addr().Interface().(*ControlService); ok {
+					c.Access = slices.Clone(c.Access)
+					for k := range c.Access {
+						c.Access[k].Origin = Origin{}
+					}
+				}
 			}
 			x.Set(fresh)
 		case reflect.Pointer:
@@ -46,6 +53,10 @@ func plainly(f *File) File {
 		case reflect.Struct:
 			x.FieldByName("Origin").SetZero()
 		}
+	}
+	g.Node.Firewall = slices.Clone(g.Node.Firewall)
+	for i := range g.Node.Firewall {
+		g.Node.Firewall[i].Origin = Origin{}
 	}
 	return g
 }

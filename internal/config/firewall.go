@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ const (
 // FirewallRule matches a packet if all its patterns do. Rules are numbered
 // from 0 in messages.
 type FirewallRule struct {
+	Origin      Origin // of the rule: File and Line
 	Action      Action
 	FromNode    Pattern
 	ToNode      Pattern
@@ -36,8 +38,9 @@ func (r *FirewallRule) Match(fromNode, toNode, fromService, toService string) bo
 // Pattern matches names: all of them if it is the zero Pattern, one by exact
 // comparison, or those that a regular expression matches as a whole.
 type Pattern struct {
-	text string
-	expr *regexp.Regexp // nil compares exactly
+	text  string
+	expr  *regexp.Regexp // nil compares exactly
+	loose string         // the expression as ansible/receptor has it, if that is another one
 }
 
 // ParsePattern reads a pattern as written in a rule: `/expression/`, or a name.
@@ -63,7 +66,33 @@ func ParsePattern(s string) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, badExpression(s, err)
 	}
-	return Pattern{text: s, expr: expr}, nil
+	return Pattern{text: s, expr: expr, loose: loose(inner)}, nil
+}
+
+// loose is the expression with the anchors where ansible/receptor puts them, or
+// empty if that means the same.
+func loose(inner string) string {
+	text := "^" + inner + "$"
+	there, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return text
+	}
+	here, err := syntax.Parse("^(?:"+inner+")$", syntax.Perl)
+	if err != nil || here.String() != there.String() {
+		return text
+	}
+	return ""
+}
+
+// Decide finds the first rule that applies to a packet; its index is -1 if none
+// does, and the packet accepted.
+func Decide(rules []FirewallRule, fromNode, toNode, fromService, toService string) (Action, int) {
+	for i := range rules {
+		if rules[i].Match(fromNode, toNode, fromService, toService) {
+			return rules[i].Action, i
+		}
+	}
+	return Accept, -1
 }
 
 func badExpression(s string, err error) error {

@@ -108,7 +108,7 @@ func TestBareValues(t *testing.T) {
 	want := map[string]string{
 		"node": "id", "log-level": "level", "work-signing": "privatekey", "work-verification": "publickey",
 		"tcp-listener": "port", "udp-listener": "port", "ws-listener": "port",
-		"metrics": "address", "tcp-peer": "address", "udp-peer": "address", "ws-peer": "address",
+		"metrics": "address", "audit-log": "filename", "tcp-peer": "address", "udp-peer": "address", "ws-peer": "address",
 	}
 	for i := range sections {
 		s := &sections[i]
@@ -124,7 +124,7 @@ func TestBareValues(t *testing.T) {
 
 // TestSingletons are those of spec configuration 7.
 func TestSingletons(t *testing.T) {
-	want := map[string]bool{"node": true, "local-only": true, "log-level": true, "metrics": true, "work-signing": true, "work-verification": true}
+	want := map[string]bool{"node": true, "local-only": true, "log-level": true, "metrics": true, "audit-log": true, "work-signing": true, "work-verification": true}
 	for _, s := range sections {
 		if s.single != want[s.name] {
 			t.Errorf("section %s may be there once: %v", s.name, s.single)

@@ -43,6 +43,16 @@ var sections = []sectionSpec{
 			{name: "tls", typ: textType, help: "Name of a tls-server for the mesh service"},
 			{name: "tcplisten", typ: listenType, help: "PORT or HOST:PORT to listen on"},
 			{name: "tcptls", typ: textType, help: "Name of a tls-server for the TCP port"},
+			{name: "accessrules", typ: accessType, ours: true, help: "Who may do what (default: everyone everything; an empty list: nobody)"},
+		},
+	},
+	{
+		name: "audit-log", single: true, ours: true, build: buildAuditLog,
+		help: "Keep a record of who asked for what, and what came of it.",
+		keys: []keySpec{
+			{name: "filename", typ: textType, required: true, bare: true, ours: true, help: "File to append to, one JSON object per line"},
+			{name: "permissions", typ: modeType, ours: true, def: "0600", help: "Mode of the file if it is made, octal with a leading 0"},
+			{name: "reads", typ: boolType, ours: true, def: "false", help: "Also requests that only read: results, lists, status, ping, traceroute"},
 		},
 	},
 	{

@@ -18,6 +18,7 @@ var (
 	levelType    = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asLevel(v) }}
 	formatType   = &keyType{"string", func(c *conversion, v value) (any, bool) { return c.asFormat(v) }}
 	rulesType    = &keyType{"list of firewall rules", func(c *conversion, v value) (any, bool) { return c.asRules(v) }}
+	accessType   = &keyType{"list of access rules", func(c *conversion, v value) (any, bool) { return c.asAccess(v) }}
 )
 
 // asMode takes the mode of a socket. A number without a leading 0 is decimal,

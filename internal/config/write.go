@@ -207,6 +207,14 @@ func node(x any) *yaml.Node {
 			}
 		}
 		return n
+	case []AccessRule:
+		return list(x)
+	case AccessRule:
+		return x.node()
+	case []Pattern:
+		return list(x)
+	case Pattern:
+		return node(x.text)
 	case map[string]float64:
 		return dict(x)
 	case map[string]any:
@@ -215,6 +223,21 @@ func node(x any) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
 	}
 	panic(fmt.Sprintf("BUG: a key of type %T cannot be written", x))
+}
+
+// node is the rule as it is written.
+func (r AccessRule) node() *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+	action := deny
+	if r.Allow {
+		action = allow
+	}
+	for i, x := range []any{action, r.Node.text, r.CertName.text, r.User, r.Group, r.Commands, r.WorkTypes, r.ToNode.text, r.ToService.text} {
+		if v := node(x); v.Value != "" || len(v.Content) > 0 {
+			n.Content = append(n.Content, node(accessKeys[i]), v)
+		}
+	}
+	return n
 }
 
 func list[T any](xs []T) *yaml.Node {

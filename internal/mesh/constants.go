@@ -47,6 +47,6 @@ const (
 	maxBatchBytes = 256 << 10
 	maxSocket     = 4096 // frames waiting for a local socket
 	maxSocketSize = 8 << 20
-	maxDecisions  = 1 << 16 // cached firewall decisions
+	maxDecisions  = 1 << 14 // firewall decisions that are kept
 	maxRemotes    = 1024    // cached addresses of a socket
 )

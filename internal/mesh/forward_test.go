@@ -99,7 +99,7 @@ func TestPolicy(t *testing.T) {
 	})
 }
 
-// TestPolicyCache: a decision is made once per addresses.
+// TestPolicyCache: a decision is made once per addresses, and forgotten with the policy.
 func TestPolicyCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -120,6 +120,20 @@ func TestPolicyCache(t *testing.T) {
 		}
 		if asked != 1 {
 			t.Errorf("policy was asked %d times, want once", asked)
+		}
+		for _, step := range []struct {
+			policy mesh.Policy
+			passes int
+		}{
+			{func(wire.NodeID, wire.NodeID, wire.Service, wire.Service) mesh.Verdict { return mesh.Drop }, 0},
+			{nil, 1},
+			{func(wire.NodeID, wire.NodeID, wire.Service, wire.Service) mesh.Verdict { return mesh.Accept }, 1},
+		} {
+			h.SetPolicy(step.policy)
+			a.Send(frame)
+			if got := c.TakeType(wire.TypeData); len(got) != step.passes {
+				t.Errorf("%d packets of a flow that runs pass after a change of policy, want %d", len(got), step.passes)
+			}
 		}
 	})
 }

@@ -3,15 +3,14 @@ package mesh
 import (
 	"crypto/tls"
 	"slices"
-	"sync"
 
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 )
 
 // Policy decides about a data packet that arrives, passes or starts here (the
-// firewall, spec mesh-protocol 11). It must be a pure function: decisions are
-// cached by the node per (nodes, services) until SetPolicy.
+// firewall, spec mesh-protocol 11). It must be a pure function: the node keeps
+// decisions per (nodes, services) until SetPolicy.
 type Policy func(from, to wire.NodeID, fromService, toService wire.Service) Verdict
 
 // Verdict is what happens to a packet.
@@ -79,53 +78,4 @@ func (l LinkPolicy) admit(self, peer wire.NodeID) (cost float64, err error) {
 		return 1, nil
 	}
 	return l.Cost, nil
-}
-
-// firewall is a policy with the decisions it has made.
-type firewall struct {
-	policy Policy
-	mu     sync.RWMutex
-	made   map[flow]Verdict // emptied when it is full
-}
-
-// flow is what a decision depends on.
-type flow struct {
-	src, dst wire.Hash
-	from, to wire.ServiceName
-}
-
-// SetPolicy replaces the policy; nil lets all packets pass.
-func (n *Node) SetPolicy(p Policy) {
-	if p == nil {
-		n.firewall.Store(nil)
-		return
-	}
-	n.firewall.Store(&firewall{policy: p, made: make(map[flow]Verdict)})
-}
-
-// decide returns the verdict on a packet.
-func (n *Node) decide(src, dst *destination, from, to wire.ServiceName) Verdict {
-	w := n.firewall.Load()
-	if w == nil {
-		return Accept
-	}
-	return w.decide(src, dst, from, to)
-}
-
-func (w *firewall) decide(src, dst *destination, from, to wire.ServiceName) Verdict {
-	key := flow{src.hash, dst.hash, from, to}
-	w.mu.RLock()
-	v, ok := w.made[key]
-	w.mu.RUnlock()
-	if ok {
-		return v
-	}
-	v = w.policy(src.id, dst.id, from.Service(), to.Service())
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.made) >= maxDecisions {
-		clear(w.made)
-	}
-	w.made[key] = v
-	return v
 }
