@@ -143,14 +143,14 @@ func TestAccessRules(t *testing.T) {
 // TestAccessRulesRefused: nothing that is wrong with a rule widens it.
 func TestAccessRulesRefused(t *testing.T) {
 	for rules, want := range map[string]string{
-		"":                              "has no value",
-		"yes":                           "must be a list of rules",
-		"[x]":                           "rule 0: must be a map",
-		"[{node: a}]":                   "rule 0: no action (allow or deny)",
-		"[{action: accept}]":            "rule 0: unknown action: accept (allow or deny)",
-		"[{action: allow, nod: a}]":     "rule 0: unknown key: nod",
-		"[{action: allow, node: 1}]":    "node must be a text, not the number 1",
-		`[{action: allow, node: ""}]`:   "empty pattern",
+		"":                                  "has no value",
+		"yes":                               "must be a list of rules",
+		"[x]":                               "rule 0: must be a map",
+		"[{node: a}]":                       "rule 0: no action (allow or deny)",
+		"[{action: accept}]":                "rule 0: unknown action: accept (allow or deny)",
+		"[{action: allow, nod: a}]":         "rule 0: unknown key: nod",
+		"[{action: allow, node: 1}]":        "node must be a text, not the number 1",
+		`[{action: allow, node: ""}]`:       "empty pattern",
 		"[{action: allow, node: \"/([/\"}]": "regular expression",
 		"[{action: allow}, {action: allow, commands: [submit]}]": `rule 1: unknown command: submit (`,
 		"[{action: allow, commands: []}]":                        "commands: an empty list matches nothing",
