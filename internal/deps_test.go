@@ -18,13 +18,14 @@ const module = "github.com/receptor-go/receptor/"
 var mayImport = map[string][]string{
 	"cmd/receptor": {
 		"internal/config", "internal/control", "internal/controlproto", "internal/mesh", "internal/mesh/link",
-		"internal/mesh/wire", "internal/metrics", "internal/pki", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/supervise",
+		"internal/mesh/wire", "internal/metrics", "internal/pki", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/sign", "internal/work/supervise",
 	},
 	"cmd/receptorctl":             {"internal/controlproto"},
 	"internal/control":            {"internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/work"},
 	"internal/metrics":            {"internal/controlproto", "internal/mesh", "internal/pki", "internal/work"},
 	"internal/proxy":              {"internal/mesh", "internal/mesh/wire", "internal/unixsocket"},
-	"internal/work":               {"internal/controlproto", "internal/work/supervise"},
+	"internal/work":               {"internal/controlproto", "internal/work/sign", "internal/work/supervise"},
+	"internal/work/sign":          nil,
 	"internal/work/worktest":      {"internal/controlproto", "internal/work", "internal/work/supervise"},
 	"internal/mesh":               {"internal/mesh/link", "internal/mesh/route", "internal/mesh/wire"},
 	"internal/mesh/meshtest":      {"internal/mesh", "internal/mesh/link", "internal/mesh/route", "internal/mesh/wire"},
@@ -52,6 +53,7 @@ var onlyIn = map[string][]string{
 	"github.com/vishvananda/netlink":      {"internal/proxy"},
 	"github.com/fsnotify/fsnotify":        {"internal/pki", "internal/work"},
 	"github.com/pelletier/go-toml":        {"internal/config"},
+	"github.com/golang-jwt/jwt":           {"internal/work/sign"},
 }
 
 // pure packages know no sockets, no files and no locks, and never read a clock

@@ -44,6 +44,11 @@ The exit code is 0 if a node could start with it, as far as the files can tell.`
 			if err == nil {
 				_, err = loadTLS(f, nil, nil)
 			}
+			if err == nil {
+				var warnings config.Problems
+				_, warnings, err = loadKeys(f)
+				f.Warnings = append(f.Warnings, warnings...)
+			}
 			if asJSON {
 				return checkJSON(stdout, f, asked, err)
 			}
@@ -161,16 +166,6 @@ func unsupported(f *config.File) config.Problems {
 	for _, c := range f.ControlServices {
 		if c.Access != nil {
 			r.add(c.Origin, "accessrules", "limiting who may do what")
-		}
-	}
-	for _, w := range f.WorkCommands {
-		if w.VerifySignature {
-			r.add(w.Origin, "verifysignature", "signed work")
-		}
-	}
-	for _, w := range f.WorkPythons {
-		if w.VerifySignature {
-			r.add(w.Origin, "verifysignature", "signed work")
 		}
 	}
 	if f.AuditLog != nil {

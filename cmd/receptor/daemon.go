@@ -97,6 +97,10 @@ func (d *daemon) build() error {
 	}
 	dir := filepath.Join(d.cfg.Node.DataDir, d.cfg.Node.ID)
 	d.node.SetWorkTypes(offeredTypes(d.cfg))
+	keys, err := d.keys(d.cfg)
+	if err != nil {
+		return err
+	}
 	if len(d.cfg.ControlServices) == 0 {
 		return nil // nobody can submit work: a relay needs no place to keep any
 	}
@@ -104,6 +108,7 @@ func (d *daemon) build() error {
 		Dir: dir, Node: d.cfg.Node.ID, Types: workTypes(d.cfg), Unsynced: d.cfg.Node.Unsynced,
 		Dial:           d.dialControl,
 		CheckTLSClient: func(name string) error { _, err := d.tlsClient(name); return err },
+		Keys:           keys,
 		Supervisor: supervise.Config{
 			Dir:    filepath.Join(dir, ".supervisor"),
 			Argv:   []string{exe, superviseCommand},

@@ -14,7 +14,7 @@ import (
 )
 
 // reload reads the configuration again and applies what is different: links,
-// services, work types, firewall and log level. What is the same is not
+// services, work types, keys, firewall and log level. What is the same is not
 // touched, nor is work that runs. If anything is wrong, or needs a restart,
 // nothing changes. (spec configuration 9)
 func (d *daemon) reload(context.Context) error {
@@ -42,6 +42,10 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	if err := d.needsRestart(cfg, diff); err != nil {
 		return nil, err
 	}
+	keys, err := d.keys(cfg)
+	if err != nil {
+		return nil, err
+	}
 	old := d.tls.Load()
 	entries, err := loadTLS(cfg, old, d.log)
 	if err != nil {
@@ -66,6 +70,9 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	}
 	// From here on the new configuration counts.
 	d.useTLS(entries)
+	if d.work != nil && (diff.WorkSigning || diff.WorkVerification) {
+		d.work.SetKeys(keys)
+	}
 	d.level.Set(cfg.Log.Level)
 	if diff.Node.Firewall {
 		d.node.SetPolicy(firewall(cfg.Node.Firewall))

@@ -169,7 +169,7 @@ func buildWorkSigning(f *File, v values) {
 }
 
 func buildWorkVerification(f *File, v values) {
-	f.WorkVerification = &WorkVerification{Origin: v.origin, PublicKey: get[string](v, "publickey")}
+	f.WorkVerification = &WorkVerification{Origin: v.origin, PublicKey: get[string](v, "publickey"), Strict: get[bool](v, "strict")}
 }
 
 func buildWorkCommand(f *File, v values) {

@@ -236,6 +236,7 @@ type WorkSigning struct {
 type WorkVerification struct {
 	Origin    Origin
 	PublicKey string // PEM file
+	Strict    bool   // take no signature that does not say what it is for
 }
 
 // UDPServer is a section udp-server: a local port whose datagrams are carried

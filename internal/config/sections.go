@@ -195,13 +195,16 @@ var sections = []sectionSpec{
 	{
 		name: "work-signing", group: workGroup, single: true, build: buildWorkSigning, help: "Sign work submitted to other nodes.",
 		keys: []keySpec{
-			{name: "privatekey", typ: textType, bare: true, help: "RSA private key, PEM file"},
+			{name: "privatekey", typ: textType, bare: true, help: "Private key, PEM file: RSA, ECDSA or Ed25519"},
 			{name: "tokenexpiration", typ: durationType, def: "5m", help: "Lifetime of a signature, as in 1h30m"},
 		},
 	},
 	{
 		name: "work-verification", group: workGroup, single: true, build: buildWorkVerification, help: "Verify the signatures of work.",
-		keys: []keySpec{{name: "publickey", typ: textType, bare: true, help: "RSA public key, PEM file"}},
+		keys: []keySpec{
+			{name: "publickey", typ: textType, bare: true, help: "Public key, PEM file: RSA, ECDSA or Ed25519"},
+			{name: "strict", typ: boolType, def: "false", ours: true, help: "Take no signature that does not say what work it is for, as those of ansible/receptor nodes"},
+		},
 	},
 	{
 		name: "work-command", group: workGroup, build: buildWorkCommand, help: "Offer to run a command as work.",

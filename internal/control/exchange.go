@@ -27,6 +27,9 @@ type exchange interface {
 	// input is what the client sends for this request. It ends with io.EOF
 	// where the client says so, with another error where it broke off.
 	input() io.Reader
+	// seal is the signature that came with the end of the input, where the version
+	// has a place for it.
+	seal() string
 	// output sends bytes that belong to this request.
 	output() io.Writer
 	// stderr sends error output of a unit, where the version has a place for it.

@@ -142,6 +142,7 @@ func (s *session1) connecting() error {
 }
 
 func (s *session1) input() io.Reader                     { return s.r }
+func (s *session1) seal() string                         { return "" }
 func (s *session1) output() io.Writer                    { return s.conn }
 func (s *session1) stderr([]byte) error                  { return nil }
 func (s *session1) status(controlproto.UnitStatus) error { return nil }

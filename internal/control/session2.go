@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -185,6 +186,7 @@ func (s *session2) feed(f controlproto.Frame) error {
 		return err
 	case x == nil: // about a request that has ended
 	case f.EOF:
+		x.sealed.Store(&f.Signature)
 		x.in.Close()
 	case f.Cancel:
 		x.cancel()
@@ -212,6 +214,7 @@ type exchange2 struct {
 	pr      *io.PipeReader
 	in      *io.PipeWriter
 	cancel  context.CancelFunc
+	sealed  atomic.Pointer[string] // signature that came with the end of the input
 }
 
 func (x *exchange2) request() controlproto.Request { return x.req }
@@ -229,8 +232,14 @@ func (x *exchange2) streaming(ctx context.Context, _ string) (context.Context, c
 func (x *exchange2) connecting() error { return x.event("connected", struct{}{}) }
 func (x *exchange2) input() io.Reader  { return x.pr }
 func (x *exchange2) output() io.Writer { return x }
-func (x *exchange2) hangup() bool      { return false } // the session's business
-func (x *exchange2) close(bool)        { x.pr.Close() }
+func (x *exchange2) seal() string {
+	if s := x.sealed.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+func (x *exchange2) hangup() bool { return false } // the session's business
+func (x *exchange2) close(bool)   { x.pr.Close() }
 
 // Write announces and sends output bytes.
 func (x *exchange2) Write(p []byte) (int, error) {

@@ -31,7 +31,7 @@ func (s *Server) work(ctx context.Context, x exchange) (any, error) {
 	case "adopt":
 		return s.workAdopt(ctx, a)
 	}
-	if err := s.Work.Authorize(a.unit, a.signature, x.origin()); err != nil {
+	if err := s.Work.Authorize(a.sub, a.unit, a.signature, x.origin()); err != nil {
 		return nil, err
 	}
 	switch a.sub {
@@ -136,6 +136,7 @@ func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submissio
 		sub.Abort(err)
 		return nil, fmt.Errorf("error reading input data: %w", err)
 	}
+	sub.Seal(x.seal())
 	done, err := sub.Start(context.WithoutCancel(ctx))
 	if err != nil && s.ended(sub.ID()) {
 		// The command has ended without the rest of its payload. The unit tells

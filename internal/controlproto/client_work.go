@@ -28,6 +28,9 @@ type SubmitOptions struct {
 	// Without it Submit waits for the Read under way, and after a failure for
 	// the end of the payload.
 	Abandon func()
+	// Seal, if set, is called in version 2 at the end of the payload, and makes
+	// the signature that goes with it, "" for none. An error of it is one of the payload.
+	Seal func() (signature string, err error)
 }
 
 // Submit makes a unit, sends its payload (nil for none) up to io.EOF, and
@@ -183,7 +186,7 @@ func (c *Client) submitV2(ctx context.Context, s Submit, payload io.Reader, o Su
 	var ended atomic.Bool       // the result is here: nothing more is to be sent
 	sent := make(chan error, 1) // the answer may come before the payload is all sent
 	go func() {                 // Submit waits for it
-		err := c.sendInput(ctx, payload, &ended, o.Sent)
+		err := c.sendInput(ctx, payload, &ended, o)
 		sent <- err                      // before the failed read that follows from the Close
 		if err != nil && !ended.Load() { // so that the daemon does not take it for the end
 			c.conn.Close()
@@ -262,7 +265,7 @@ func (c *Client) resume(f Frame, payload io.Reader, o *SubmitOptions) error {
 }
 
 // sendInput sends a payload and its end, or what comes of it before ended.
-func (c *Client) sendInput(ctx context.Context, payload io.Reader, ended *atomic.Bool, whole func()) error {
+func (c *Client) sendInput(ctx context.Context, payload io.Reader, ended *atomic.Bool, o SubmitOptions) error {
 	buf := make([]byte, ChunkSize)
 	for {
 		n, err := payload.Read(buf)
@@ -278,9 +281,14 @@ func (c *Client) sendInput(ctx context.Context, payload io.Reader, ended *atomic
 			}
 		}
 		if err == io.EOF {
-			err = c.w.JSON(Frame{ID: c.lastID, EOF: true})
-			if err == nil {
-				whole()
+			end := Frame{ID: c.lastID, EOF: true}
+			if o.Seal != nil {
+				if end.Signature, err = o.Seal(); err != nil {
+					return fmt.Errorf("sign payload: %w", err)
+				}
+			}
+			if err = c.w.JSON(end); err == nil {
+				o.Sent()
 			}
 			return err
 		}

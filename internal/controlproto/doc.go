@@ -83,7 +83,9 @@
 //	              when the unit has ended; input after that is dropped. A
 //	              session that ends before eof stops the command, and the
 //	              unit has failed; with an id chosen by the submitter it waits for the rest
-//	              instead
+//	              instead. Where a signature is needed that says what it is for, the eof
+//	              of a streamed payload has a member signature of its own, which says
+//	              what the payload was
 //	work follow   members unitid, startpos (default 0), output (default true),
 //	              stderr (default false) and stderrpos (default 0). Events: status (a
 //	              unit's record, as it is and at each change), output as bytes

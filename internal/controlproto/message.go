@@ -241,15 +241,16 @@ type Welcome struct {
 
 // Frame is any line of a version 2 session but a request.
 type Frame struct {
-	ID     uint64          `json:"id"`
-	Bytes  int64           `json:"bytes,omitempty"`
-	Stream string          `json:"stream,omitempty"` // with Bytes: StreamStderr, or empty for output
-	EOF    bool            `json:"eof,omitempty"`
-	Cancel bool            `json:"cancel,omitempty"`
-	Event  string          `json:"event,omitempty"`
-	Data   json.RawMessage `json:"data,omitempty"`
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  *Error          `json:"error,omitempty"`
+	ID        uint64          `json:"id"`
+	Bytes     int64           `json:"bytes,omitempty"`
+	Stream    string          `json:"stream,omitempty"` // with Bytes: StreamStderr, or empty for output
+	EOF       bool            `json:"eof,omitempty"`
+	Signature string          `json:"signature,omitempty"` // with EOF: of the payload that ends
+	Cancel    bool            `json:"cancel,omitempty"`
+	Event     string          `json:"event,omitempty"`
+	Data      json.RawMessage `json:"data,omitempty"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     *Error          `json:"error,omitempty"`
 }
 
 // StreamStderr in a Frame says that its bytes are error output.

@@ -72,8 +72,8 @@ func (m *Manager) checkAdopt(a controlproto.Adopt) error {
 	case !validID(a.UnitID):
 		return controlproto.New(controlproto.Invalid,
 			fmt.Sprintf("unitid must be %d characters of 0-9a-zA-Z", idLength))
-	case a.SignWork && m.c.Sign == nil:
-		return controlproto.New(controlproto.Denied, "cannot sign work: signing key is empty")
+	case a.SignWork && m.keys.Load().Sign == nil:
+		return controlproto.New(controlproto.Denied, errNoKey.Error())
 	}
 	if a.TLSClient != "" {
 		if err := m.c.CheckTLSClient(a.TLSClient); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // second starts another controller of the same executor.
@@ -131,7 +132,9 @@ func TestAdoptFromVersion1(t *testing.T) {
 	p := newPeer1()
 	p.known = true
 	p.set(controlproto.Running, "Running: PID 42", "so far\n")
-	foo, l := newMixed(t, p, func(c *Config) { c.Sign = func(node string) (string, error) { return "token for " + node, nil } })
+	foo, l := newMixed(t, p, func(c *Config) {
+		c.Keys.Sign = func(k sign.Claims) (string, error) { return "token for " + k.Node, nil }
+	})
 	id, err := foo.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "RemUnit1", SignWork: true})
 	if err != nil {
 		t.Fatal(err)

@@ -31,12 +31,8 @@ type Config struct {
 	Supervisor     supervise.Config // how to find or start the process that runs commands
 	// OpenSupervisor replaces the supervisor that Supervisor describes. Tests.
 	OpenSupervisor func(ctx context.Context) (Supervisor, error)
-	// Sign makes the token that goes with a request to a node, for units
-	// submitted with signwork; nil: there is no key.
-	Sign func(node string) (token string, err error)
-	// Verify checks the token of a request to this node; nil: there is no key.
-	Verify func(token string) error
-	Grace  time.Duration // from the interrupt of a cancelled command to its kill; default DefaultGrace
+	Keys           Keys          // to begin with
+	Grace          time.Duration // from the interrupt of a cancelled command to its kill; default DefaultGrace
 	// Unsynced answers submissions without waiting for the disk: faster, and what
 	// was accepted in the last seconds before a power cut may be lost.
 	Unsynced bool

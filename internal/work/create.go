@@ -38,11 +38,17 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 			return nil, controlproto.New(controlproto.Invalid,
 				fmt.Sprintf("unitid must be %d characters of 0-9a-zA-Z", idLength))
 		}
+	}
+	signed, err := m.authorizeSubmit(s, from)
+	if err != nil {
+		return nil, err
+	}
+	if s.UnitID != "" {
 		if u, err := m.unit(s.UnitID); err == nil {
-			return m.repeat(u, s, from)
+			return m.repeat(u, s, from, signed)
 		}
 	}
-	p, err := m.plan(s, from)
+	p, err := m.plan(s)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +60,11 @@ func (m *Manager) Create(s controlproto.Submit, from Origin) (*Submission, error
 	if p.kind == remote {
 		u.live.remoteID, u.live.stderr = newID(), s.Stderr
 	}
-	sub := &Submission{m: m, u: u}
+	sub := &Submission{m: m, u: u, from: from, signed: signed}
 	u.live.sub = sub
 	if err := m.place(u, s.UnitID); err != nil {
 		if other, e := m.unit(s.UnitID); e == nil { // made at the same time
-			return m.repeat(other, s, from)
+			return m.repeat(other, s, from, signed)
 		}
 		return nil, err
 	}
@@ -113,12 +119,9 @@ func (m *Manager) dropNew(u *unit) {
 	}
 }
 
-// plan checks a submission, in the order of the original.
-func (m *Manager) plan(s controlproto.Submit, from Origin) (plan, error) {
+// plan checks a submission but for its signature, in the order of the original.
+func (m *Manager) plan(s controlproto.Submit) (plan, error) {
 	t := m.types.Load().byName[s.WorkType]
-	if err := m.checkSignature(t != nil && t.VerifySignature, s.Signature, from); err != nil {
-		return plan{}, err
-	}
 	switch s.Stderr {
 	case "", controlproto.StderrMixed, controlproto.StderrSeparate:
 	default:
@@ -181,37 +184,4 @@ func (m *Manager) planRemote(s controlproto.Submit) (plan, error) {
 			SignWork: s.SignWork, TLSClient: s.TLSClient, Expiration: expires,
 		},
 	}, nil
-}
-
-// Authorize checks the signature of a request about a unit: cancel, release,
-// force-release, results (spec control-protocol 8). Any error is an *Error.
-func (m *Manager) Authorize(id, signature string, from Origin) error {
-	u, err := m.unit(id)
-	if err != nil {
-		return err
-	}
-	u.mu.Lock()
-	needed, name := u.far != nil && u.far.SignWork, u.rec.WorkType
-	u.mu.Unlock()
-	if t := m.types.Load().byName[name]; t != nil {
-		needed = t.VerifySignature
-	}
-	return m.checkSignature(needed, signature, from)
-}
-
-func (m *Manager) checkSignature(needed bool, token string, from Origin) error {
-	switch {
-	case !needed && token != "":
-		return controlproto.New(controlproto.Denied, "work type did not expect a signature")
-	case !needed || from.UnixSocket:
-		return nil
-	case token == "":
-		return controlproto.New(controlproto.Denied, "could not verify signature: signature is empty")
-	case m.c.Verify == nil:
-		return controlproto.New(controlproto.Denied, "could not verify signature: verifying key not specified")
-	}
-	if err := m.c.Verify(token); err != nil {
-		return controlproto.New(controlproto.Denied, err.Error())
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 const (
@@ -107,17 +108,6 @@ func (d *driver) greet(ctx context.Context, c *farConn) error {
 	return nil
 }
 
-// sign makes the token for a request about the unit, "" if it goes unsigned.
-func (d *driver) sign() (string, error) {
-	if !d.u.far.SignWork {
-		return "", nil
-	}
-	if d.m.c.Sign == nil {
-		return "", errors.New("cannot sign work: signing key is empty")
-	}
-	return d.m.c.Sign(d.u.far.RemoteNode)
-}
-
 // tell has the other node cancel or release the unit. A unit that it does not
 // know is a success.
 func (d *driver) tell(ctx context.Context, what string) error {
@@ -152,7 +142,7 @@ func (d *driver) tell(ctx context.Context, what string) error {
 // request makes one signed request about a unit; NotFound is a success.
 func (d *driver) request(ctx context.Context, c *controlproto.Client, what, id string) error {
 	members := map[string]any{"command": "work", "subcommand": what, "unitid": id}
-	token, err := d.sign()
+	token, err := d.sign(c.Version() == controlproto.V2, sign.Work{Command: what, Unit: id})
 	if err != nil {
 		return controlproto.New(controlproto.Denied, err.Error())
 	}

@@ -26,9 +26,9 @@ func (f *feed) halt() {
 	<-f.ended
 }
 
-// startFeed begins to send the payload. again tells that the other node may know
-// the unit. conn belongs to the feed from now on.
-func (d *driver) startFeed(conn *farConn, id, token string, again bool) (*feed, error) {
+// startFeed begins to send the payload of s. again tells that the other node may
+// know the unit. conn belongs to the feed from now on.
+func (d *driver) startFeed(conn *farConn, s controlproto.Submit, again bool) (*feed, error) {
 	file, err := os.Open(d.m.store.path(d.u.id, fileStdin))
 	if err != nil {
 		conn.Close()
@@ -36,8 +36,6 @@ func (d *driver) startFeed(conn *farConn, id, token string, again bool) (*feed, 
 	}
 	ctx, stop := context.WithCancel(d.m.ctx)
 	f := &feed{stop: stop, taken: make(chan struct{}), ended: make(chan struct{})}
-	s := d.submission(id, token)
-	s.Stream = true
 	reading, stopReading := context.WithCancel(ctx)
 	go func() { // ends with the payload or the connection; halt ends it and waits for it
 		defer close(f.ended)
@@ -56,18 +54,19 @@ func (d *driver) startFeed(conn *farConn, id, token string, again bool) (*feed, 
 			},
 			Resume:  again,
 			Abandon: stopReading,
+			Seal:    func() (string, error) { return d.sealPayload(s.UnitID) },
 		})
 	}()
 	return f, nil
 }
 
-// submission is the request that hands the unit on to one of our nodes.
-func (d *driver) submission(id, token string) controlproto.Submit {
+// submission is the request that hands the unit on to one of our nodes, unsigned.
+func (d *driver) submission(id string) controlproto.Submit {
 	d.u.mu.Lock()
 	defer d.u.mu.Unlock()
 	s := controlproto.Submit{
 		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, UnitID: id,
-		Signature: token, Params: d.u.far.RemoteParams,
+		Params: d.u.far.RemoteParams, Stream: d.u.stream,
 	}
 	if d.u.live != nil {
 		s.Stderr = d.u.live.stderr
@@ -77,13 +76,18 @@ func (d *driver) submission(id, token string) controlproto.Submit {
 
 // submitStream hands a streamed unit on. It returns when the other node has it;
 // the payload follows while the unit is watched.
-func (d *driver) submitStream(ctx context.Context, conn *farConn, token string) error {
+func (d *driver) submitStream(ctx context.Context, conn *farConn) error {
 	id, again, err := d.claim()
 	if err != nil {
 		conn.Close()
 		return err
 	}
-	f, err := d.startFeed(conn, id, token, again)
+	s := d.submission(id)
+	if err := d.signSubmission(&s, nil); err != nil {
+		conn.Close()
+		return d.unsigned(err, again)
+	}
+	f, err := d.startFeed(conn, s, again)
 	if err != nil {
 		return d.refused(controlproto.New(controlproto.Internal, err.Error()))
 	}
@@ -238,12 +242,12 @@ func (d *driver) refeed(ctx context.Context) (*feed, error) {
 		return nil, err
 	}
 	d.heard()
-	token, err := d.sign()
-	if err != nil {
+	s := d.submission(id)
+	if err := d.signSubmission(&s, nil); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return d.startFeed(conn, id, token, true)
+	return d.startFeed(conn, s, true)
 }
 
 // noteFed notes why the payload cannot be handed on; empty: it can.

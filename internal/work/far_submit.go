@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // submit makes one attempt to hand the unit on. A *refusedError says that the
@@ -29,23 +30,18 @@ func (d *driver) submit(ctx context.Context) error {
 		return d.refused(controlproto.New(controlproto.Internal, err.Error()))
 	}
 	defer stdin.Close()
-	token, err := d.sign()
-	if err != nil {
-		conn.Close()
-		return d.refused(controlproto.New(controlproto.Denied, err.Error()))
-	}
 	switch {
 	case !conn.ours:
 		defer conn.Close()
-		err := d.submitV1(ctx, conn, stdin, token)
+		err := d.submitV1(ctx, conn, stdin)
 		if _, refused := errors.AsType[*refusedError](err); err == nil || refused {
 			conn.leave()
 		}
 		return err
 	case streamed:
-		return d.submitStream(ctx, conn, token)
+		return d.submitStream(ctx, conn)
 	}
-	if err := d.submitV2(ctx, conn, stdin, token); err != nil {
+	if err := d.submitV2(ctx, conn, stdin); err != nil {
 		conn.Close()
 		return err
 	}
@@ -55,13 +51,17 @@ func (d *driver) submit(ctx context.Context) error {
 
 // submitV2 hands the unit to one of our nodes, under an id that makes the
 // attempt repeatable.
-func (d *driver) submitV2(ctx context.Context, conn *farConn, stdin *os.File, token string) error {
+func (d *driver) submitV2(ctx context.Context, conn *farConn, stdin *os.File) error {
 	id, again, err := d.claim()
 	if err != nil {
 		return err
 	}
+	s := d.submission(id)
+	if err := d.signSubmission(&s, stdin); err != nil {
+		return d.unsigned(err, again)
+	}
 	created := false
-	_, err = conn.client.Submit(ctx, d.submission(id, token), stdin, controlproto.SubmitOptions{
+	_, err = conn.client.Submit(ctx, s, stdin, controlproto.SubmitOptions{
 		Created: func(controlproto.UnitEvent) { created = true; d.heard() },
 		Resume:  again,
 	})
@@ -187,8 +187,29 @@ func (d *driver) refused(e *controlproto.Error) error {
 	return &refusedError{e}
 }
 
+// unsigned says what follows when a submission cannot be signed. again tells
+// that the other node may have the unit already. With nobody there to be told,
+// a key that cannot be read is waited for: it may just be being replaced.
+func (d *driver) unsigned(err error, again bool) error {
+	e, ok := errors.AsType[*signError](err)
+	if !ok {
+		return d.refused(controlproto.New(controlproto.Internal, err.Error()))
+	}
+	d.u.mu.Lock()
+	awaited := d.u.live != nil && d.u.live.first != nil
+	d.u.mu.Unlock()
+	if again || !awaited && e.err != errNoKey {
+		return err
+	}
+	return d.refused(controlproto.New(controlproto.Denied, err.Error()))
+}
+
 // submitV1 hands the unit to a node of ansible/receptor (spec work 7.2).
-func (d *driver) submitV1(ctx context.Context, conn *farConn, stdin *os.File, token string) error {
+func (d *driver) submitV1(ctx context.Context, conn *farConn, stdin *os.File) error {
+	token, err := d.sign(false, sign.Work{})
+	if err != nil {
+		return d.unsigned(err, d.u.remoteID() != "")
+	}
 	if err := d.greet(ctx, conn); err != nil {
 		return err
 	}
@@ -210,7 +231,7 @@ func (d *driver) submitV1(ctx context.Context, conn *farConn, stdin *os.File, to
 			"unit", d.u.id, "node", d.u.far.RemoteNode)
 	}
 	unit := ""
-	_, err := conn.client.Submit(ctx, controlproto.Submit{
+	_, err = conn.client.Submit(ctx, controlproto.Submit{
 		Node: d.u.far.RemoteNode, WorkType: d.u.far.RemoteWorkType, Signature: token, Params: params,
 	}, stdin, controlproto.SubmitOptions{Created: func(e controlproto.UnitEvent) {
 		unit = e.UnitID

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // shortTries is how often output that the other node says it has, and does not
@@ -44,7 +45,7 @@ func (d *driver) watchV2(ctx context.Context, conn *farConn) error {
 	defer w.close()
 	errs := d.m.errMirror(d.u)
 	defer errs.close()
-	token, err := d.sign()
+	token, err := d.sign(true, sign.Work{Command: "follow", Unit: d.u.remoteID()})
 	if err != nil {
 		return err
 	}

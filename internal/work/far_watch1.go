@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // The pace at which a node of ansible/receptor is asked for a unit's status:
@@ -180,7 +181,7 @@ func (f *fetch) run(ctx context.Context) error {
 	if err := f.d.greet(ctx, conn); err != nil {
 		return err
 	}
-	token, err := f.d.sign()
+	token, err := f.d.sign(false, sign.Work{})
 	if err != nil {
 		return err
 	}

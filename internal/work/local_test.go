@@ -138,7 +138,7 @@ func TestUnknownUnits(t *testing.T) {
 		_, e2 := n.m.Cancel(ctx, id)
 		_, e3 := n.m.Release(ctx, id, true)
 		_, e4 := n.m.Follow(ctx, id, FollowOptions{}, &collect{})
-		for _, err := range []error{e1, e2, e3, e4, n.m.Authorize(id, "", Origin{})} {
+		for _, err := range []error{e1, e2, e3, e4, n.m.Authorize("cancel", id, "", Origin{})} {
 			if controlproto.CodeOf(err) != controlproto.NotFound || err.Error() != "unknown work unit "+id {
 				t.Errorf("%q: %v", id, err)
 			}

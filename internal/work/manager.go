@@ -18,6 +18,7 @@ type Manager struct {
 	c     Config
 	store *store
 	types atomic.Pointer[types]
+	keys  atomic.Pointer[Keys]
 	keep  *keeper
 	watch *watcher
 	peers *peers
@@ -40,6 +41,7 @@ type Manager struct {
 	units   map[string]*unit
 	closing bool // no more goroutines may be started
 	graves  *graves
+	tokens  *tokens       // set once
 	sweeper chan struct{} // 1; has the retention looked at
 }
 
@@ -62,7 +64,8 @@ func New(c Config) (*Manager, error) {
 		running: make(chan struct{}), over: make(chan struct{}),
 		units: make(map[string]*unit), sweeper: make(chan struct{}, 1),
 	}
-	m.graves = loadGraves(s)
+	m.graves, m.tokens = loadGraves(s), loadTokens(s)
+	m.keys.Store(&c.Keys)
 	m.keep = newKeeper(m)
 	m.watch = newWatcher(m)
 	t, _ := newTypes(c.Types) // complete has checked them

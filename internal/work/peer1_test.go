@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // peer1 stands in for a node of ansible/receptor that has one unit, and writes
@@ -252,7 +253,9 @@ func TestWireSuccess(t *testing.T) {
 
 func TestWireSignedCancel(t *testing.T) {
 	p := newPeer1()
-	foo, l := newMixed(t, p, func(c *Config) { c.Sign = func(node string) (string, error) { return "token for " + node, nil } })
+	foo, l := newMixed(t, p, func(c *Config) {
+		c.Keys.Sign = func(k sign.Claims) (string, error) { return "token for " + k.Node, nil }
+	})
 	id, _, err := foo.submit(controlproto.Submit{Node: "bar", WorkType: "echo", SignWork: true}, "")
 	if err != nil {
 		t.Fatal(err)

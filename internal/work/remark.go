@@ -27,6 +27,7 @@ type silence struct {
 	why     string
 	never   bool // it was last heard of by an earlier daemon, if at all
 	refuses bool // it answers, but will not do what it is asked
+	mute    bool // refuses, on this side: what it is to be asked cannot be signed
 }
 
 // text is empty as long as nobody needs to worry.
@@ -36,6 +37,8 @@ func (s silence) text() string {
 	}
 	at := s.since.Format(remarkTime)
 	switch {
+	case s.mute:
+		return fmt.Sprintf("node %s cannot be asked since %s: %s", s.node, at, s.why)
 	case s.refuses:
 		return fmt.Sprintf("node %s refuses since %s: %s", s.node, at, s.why)
 	case s.never:

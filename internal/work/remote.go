@@ -146,14 +146,15 @@ func (m *Manager) resumeRemote(u *unit) {
 
 // driver drives one remote unit.
 type driver struct {
-	m     *Manager
-	u     *unit
-	pause *backoff
-	conn  *farConn    // left open by a submission for the watch that follows
-	feed  *feed       // payload of a streamed unit under way
-	fed   bool        // all of it is there, or nobody wants it
-	short int         // how often the output came short
-	met   atomic.Bool // the node answered in the course of the errand
+	m       *Manager
+	u       *unit
+	pause   *backoff
+	conn    *farConn    // left open by a submission for the watch that follows
+	feed    *feed       // payload of a streamed unit under way
+	fed     bool        // all of it is there, or nobody wants it
+	short   int         // how often the output came short
+	payload string      // digest of the payload, once it was needed
+	met     atomic.Bool // the node answered in the course of the errand
 }
 
 func (d *driver) run() {
@@ -265,7 +266,7 @@ func (d *driver) rest(e errand, began time.Time, err error) bool {
 		d.pause.reset()
 		return d.m.ctx.Err() == nil
 	}
-	if !d.met.Load() && !isStuck { // else it is not the node's silence that this waits out
+	if _, mute := errors.AsType[*signError](err); !d.met.Load() && !isStuck && !mute { // else it is not the node's silence that this waits out
 		defer d.m.peers.wait(node, kick)()
 	}
 	return d.pause.until(d.m.ctx, kick, d.deadline(e))
@@ -293,15 +294,23 @@ func (d *driver) noteSilenceLocked(e errand, err error, since time.Time) {
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		refusal, answered = refused.err, true
 	}
-	if l.heard.since.IsZero() || answered != l.heard.refuses {
+	_, mute := errors.AsType[*signError](err)
+	if mute {
+		refusal, answered = controlproto.New(controlproto.Denied, err.Error()), true
+	}
+	if l.heard.since.IsZero() || answered != l.heard.refuses || mute != l.heard.mute {
 		l.heard.since = since
 		text := "remote unit has no connection"
-		if answered {
+		switch {
+		case mute:
+			text = "requests about a remote unit cannot be signed, trying again"
+		case answered:
 			text = "the other node refuses, trying again"
 		}
 		d.m.c.Logger.Warn(text, "unit", d.u.id, "node", d.u.far.RemoteNode, "err", err)
 	}
 	l.heard.node, l.heard.why = d.u.far.RemoteNode, err.Error()
+	l.heard.mute = mute
 	if l.heard.refuses = answered; answered {
 		l.heard.why = refusal.Message
 	}

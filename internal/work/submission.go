@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work/sign"
 )
 
 // Submission is a unit that takes its payload. It is for one goroutine, which
@@ -33,14 +34,18 @@ type Submission struct {
 	size     int64
 	again    bool // nothing of the payload is missing, or wanted
 	begun    bool // of a streamed unit: it is accepted, or being accepted, and takes the rest of its payload
+
+	from   Origin
+	signed *sign.Work // what its signature binds it to; nil: nothing
+	seal   string     // signature that came with the end of the payload
 }
 
 // errEnough says that a streamed unit has ended, and wants nothing more.
 var errEnough = errors.New("the unit has ended")
 
 // repeat goes on with a unit that its submitter has made before.
-func (m *Manager) repeat(u *unit, s controlproto.Submit, from Origin) (*Submission, error) {
-	if _, err := m.plan(s, from); err != nil {
+func (m *Manager) repeat(u *unit, s controlproto.Submit, from Origin, signed *sign.Work) (*Submission, error) {
+	if _, err := m.plan(s); err != nil {
 		return nil, err
 	}
 	u.stdinMu.Lock() // what another submission is writing is counted
@@ -49,7 +54,7 @@ func (m *Manager) repeat(u *unit, s controlproto.Submit, from Origin) (*Submissi
 	same := u.chosen && u.from == from.Node && (u.far == nil && u.rec.WorkType == s.WorkType ||
 		u.far != nil && u.far.RemoteNode == s.Node && u.far.RemoteWorkType == s.WorkType)
 	accepted := u.accepted || u.live != nil && u.live.accepting
-	sub := &Submission{m: m, u: u, begun: u.stream && accepted}
+	sub := &Submission{m: m, u: u, from: from, signed: signed, begun: u.stream && accepted}
 	sub.again = u.rec.State.Ended() || accepted && (!u.stream || u.payloadEnded) || u.live != nil && u.live.broken != ""
 	if same && !sub.again && !u.removed {
 		u.live.sub = sub
@@ -345,6 +350,12 @@ func (s *Submission) finish(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	if err := s.checkPayload(); err != nil {
+		if err == errOtherPayload { // else its submitter may repeat it
+			s.m.payloadBroke(s.u, "Error reading input data: "+err.Error())
+		}
+		return err
+	}
 	switch err := s.m.endPayload(ctx, s.u.id, s.size); {
 	case err == errOver:
 		return err
@@ -394,6 +405,9 @@ func (s *Submission) accept(ctx context.Context) error {
 	if !s.u.stream {
 		if err := s.file.Close(); err != nil {
 			return s.refuse(err)
+		}
+		if err := s.checkWhole(); err != nil {
+			return err
 		}
 	}
 	s.u.mu.Lock()
@@ -449,6 +463,9 @@ func (s *Submission) refuse(err error) error {
 	e := s.m.diskError("", err)
 	if err == errOver {
 		e = errOver
+	}
+	if denied, ok := errors.AsType[*controlproto.Error](err); ok {
+		e = denied
 	}
 	if !errors.Is(err, errStopped) {
 		s.u.mu.Lock()
