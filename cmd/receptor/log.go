@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -251,12 +252,22 @@ func stockText(phrase string, fields logFields) []string {
 		return []string{"Received a rejection message from peer."}
 	case "link rejected":
 		return []string{"Backend error: " + t("node") + ": rejected connection with node " + t("peer") + " because " + t("cause")}
+	case "link failed":
+		s := "Backend error: " + t("err")
+		if cause := t("cause"); cause != "" {
+			s += ": " + cause
+		}
+		return []string{s}
 	case "link silent":
 		return []string{"Giving up on connection initialization"}
 	case "duplicate node":
 		return []string{"Duplicate node ID " + t("node") + " detected via " + t("peer")}
 	case "duplicate of another":
 		return []string{"We are a duplicate node with ID " + t("node") + " and epoch " + t("epoch") + ".  Shutting down."}
+	case "duplicate suspected":
+		return []string{"Node " + t("node") + " with epoch " + t("epoch") + " sent update " + t("id") + " suspecting a duplicate node with epoch " + t("suspect")}
+	case "duplicate accused":
+		return []string{"Sending duplicate node notification " + t("id") + ". Connections: " + connectionsText(fields)}
 	case "unreachable received":
 		return []string{unreachableText(fields)}
 	case "control service running":
@@ -269,12 +280,30 @@ func stockText(phrase string, fields logFields) []string {
 		return listeningText(fields)
 	case "dialling":
 		return []string{"Running " + linkName(t("link")) + " peer connection " + t("address")}
+	case "first message sent":
+		return []string{"Sending initial connection message"}
+	case "first messages ended":
+		return []string{"Stopping initial updates"}
+	case "routing update sent":
+		return []string{"Sending routing update " + t("id") + ". Connections: " + connectionsText(fields)}
+	case "routing update received":
+		return []string{"Received routing update " + t("id") + " from " + t("node") + " via " + t("peer")}
+	case "routes computed":
+		return []string{"Re-calculating routing table"}
+	case "service advertised":
+		return advertText(fields)
+	case "service advertisement received":
+		return []string{"Received service advertisement from " + t("node")}
 	case "control client connected":
 		return []string{"Client connected to control service " + t("address")}
 	case "control client disconnected":
 		return []string{"Client disconnected from control service " + t("address")}
 	case "unit restart failed":
 		return []string{"Failed to restart worker " + t("unit") + ": " + t("err")}
+	case "control session ended":
+		return []string{"Control service closed"}
+	case "reload begins":
+		return []string{"Reloading"}
 	case "reload failed":
 		return []string{"Reload not successful: " + t("err")}
 	case "configuration":
@@ -306,6 +335,27 @@ func listeningText(fields logFields) []string {
 	return []string{s}
 }
 
+// connectionsText is a node's links with their costs, in the order of IDs.
+func connectionsText(fields logFields) string {
+	links, _ := fields.any("connections").(map[wire.NodeID]float64)
+	texts := make([]string, 0, len(links))
+	for _, id := range sortedIDs(links) {
+		texts = append(texts, linkText(id, links[id]))
+	}
+	return strings.Join(texts, " ")
+}
+
+// linkText is a neighbour with the cost of the link to it.
+func linkText(id wire.NodeID, cost float64) string {
+	return printable(string(id)) + "(" + strconv.FormatFloat(cost, 'f', 2, 64) + ")"
+}
+
+// advertText is what a service is announced with, in the order of the original.
+func advertText(fields logFields) []string {
+	t := fields.text
+	return []string{fmt.Sprintf("Sending service advertisement: &{%s %s %s %s %s %s}", t("node"), t("service"), t("time"), t("kind"), t("tags"), t("work"))}
+}
+
 // unreachableText has the cause last and everything else in between.
 func unreachableText(fields logFields) string {
 	var rest []slog.Attr
@@ -334,7 +384,7 @@ func routesText(fields logFields) []string {
 		var b strings.Builder
 		b.WriteString("   " + printable(string(id)) + ": ")
 		for _, peer := range sortedIDs(known[id]) {
-			b.WriteString(printable(string(peer)) + "(" + strconv.FormatFloat(known[id][peer], 'f', 2, 64) + ") ")
+			b.WriteString(linkText(peer, known[id][peer]) + " ")
 		}
 		lines = append(lines, b.String())
 	}

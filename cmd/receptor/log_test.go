@@ -80,6 +80,9 @@ func TestStockTexts(t *testing.T) {
 		{func(l *slog.Logger) { l.Warn("link idle", "peer", "b", "idle", 21*time.Second) }, "WARNING Timing out connection b, idle for the past 21s"},
 		{func(l *slog.Logger) { l.Warn("link rejected by peer", "link", "x", "peer", "b") }, "WARNING Received a rejection message from peer."},
 		{func(l *slog.Logger) {
+			l.Error("link failed", "link", "x", "err", errors.New("remote node rejected the connection"))
+		}, "ERROR Backend error: remote node rejected the connection"},
+		{func(l *slog.Logger) {
 			l.Error("link rejected", "node", wire.NodeID("foo"), "peer", wire.NodeID("bar"), "cause", errors.New("it is not in the allowed peers list"))
 		}, "ERROR Backend error: foo: rejected connection with node bar because it is not in the allowed peers list"},
 		{func(l *slog.Logger) { l.Warn("link silent", "link", "x") }, "WARNING Giving up on connection initialization"},

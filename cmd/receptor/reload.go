@@ -20,6 +20,7 @@ import (
 func (d *daemon) reload(context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	d.log.Debug("reload begins")
 	lines, err := d.reloadLocked()
 	if err != nil {
 		d.log.Warn("reload failed", "err", err)

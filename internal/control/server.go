@@ -135,6 +135,7 @@ func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
 	stop := context.AfterFunc(ctx, v1.stop)
 	defer stop()
 	v1.serve(ctx)
+	s.Logger.Debug("control session ended", "address", address)
 }
 
 func (s *Server) buffer() *[]byte { return s.buffers.Get().(*[]byte) }

@@ -48,7 +48,7 @@ type keeper struct {
 func (k *keeper) session(ctx context.Context) error {
 	log := k.node.Logger
 	k.rival = nil
-	log.Debug("dialling", "link", k.dialer.String())
+	log.Debug("link dialled", "link", k.dialer.String())
 	l, err := k.dialer.Dial(ctx)
 	if ctx.Err() != nil {
 		if err == nil {

@@ -41,6 +41,7 @@ func (l *loop) open(p *peer) {
 func (l *loop) hello(p *peer) {
 	p.hellos++
 	frame := l.table.Hello(l.now)
+	l.log.Debug("first message sent", "link", p.name, "count", p.hellos)
 	if p.hellos < helloCount {
 		// Nothing may take its place: a peer of the original does not process the
 		// first update that it gets, so that must not be one that says something new.
@@ -112,6 +113,7 @@ func (l *loop) accept(p *peer) {
 	l.changed = true
 	l.n.counters.linksUp.Add(1)
 	l.log.Info("link up", "peer", p.id, "link", p.name)
+	l.log.Debug("first messages ended", "link", p.name, "peer", p.id)
 	l.apply(p, l.table.LinkUp(l.now, p.id, route.Link{Cost: p.cost, Lossy: p.link.Lossy()}))
 	if p.state != stateUp {
 		return

@@ -226,6 +226,7 @@ func (l *loop) update(p *peer, frame []byte) {
 		l.log.Debug("routing update ignored", "peer", p.id, "err", err)
 		return
 	}
+	l.logUpdate(p, frame, &res)
 	l.apply(p, res)
 }
 
@@ -239,6 +240,7 @@ func (l *loop) advert(p *peer, frame []byte) {
 		return
 	}
 	if stored := l.n.adverts.receive(l.now, a, frame); stored != nil {
+		l.log.Debug("service advertisement received", "node", a.NodeID, "service", a.Service)
 		l.flood(controlKey{node: a.NodeID, service: a.Service}, stored, p)
 	}
 }
@@ -263,6 +265,9 @@ func (l *loop) sendControl(p *peer, key controlKey, frame []byte) {
 // apply carries out what the routing table wants; p is the peer that the event
 // came from, or nil.
 func (l *loop) apply(p *peer, res route.Result) {
+	if len(res.Send) > 0 {
+		l.logSent(res.Send)
+	}
 	for _, s := range res.Send {
 		if to := l.peers[s.Peer]; to != nil {
 			key := controlKey{node: s.Key}
@@ -315,6 +320,7 @@ func (l *loop) publish() {
 	l.n.streams.routesChanged(l.now)
 	if l.rerouted {
 		l.rerouted = false
+		l.log.Debug("routes computed")
 		if l.log.Enabled(context.Background(), slog.LevelInfo) {
 			l.log.Info("routes changed", "known", snapshot.Known, "routes", snapshot.Next)
 		}

@@ -192,9 +192,11 @@ func (p *peer) logEnd(log *slog.Logger) {
 	switch {
 	case errors.Is(err, errRejectedByPeer):
 		log.Warn("link rejected by peer", "link", p.name, "peer", p.id)
+		attrs := []any{"link", p.name, "peer", p.id, "err", err}
 		if r, ok := errors.AsType[*rejection](err); ok && r.reason != "" {
-			log.Error("the peer refused the link", "link", p.name, "peer", p.id, "cause", r.reason)
+			attrs = append(attrs, "cause", r.reason)
 		}
+		log.Error("link failed", attrs...)
 	case errors.Is(err, errSilent):
 		log.Warn("link silent", "link", p.name)
 	case errors.Is(err, errIdle):

@@ -157,6 +157,9 @@ func (l *loop) advertise() {
 		if a.Tags["type"] == controlService && len(work) > 0 {
 			a.WorkCommands = work
 		}
+		if l.debugs() {
+			l.log.Debug("service advertised", "node", a.NodeID, "service", a.Service, "time", a.Time, "kind", int(a.ConnType), "tags", a.Tags, "work", a.WorkCommands)
+		}
 		l.flood(controlKey{node: a.NodeID, service: a.Service}, wire.AppendAdvert(nil, a), nil)
 	}
 }

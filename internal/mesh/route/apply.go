@@ -107,6 +107,8 @@ func (t *Table) receive(now time.Time, p *peer, u *wire.Update, frame []byte, re
 			t.keep(n, nil) // it is the duplicate's, and must not be given to anyone
 		}
 		t.stats.Accepted++
+		suspects := *u
+		res.News, res.Suspects = true, &suspects
 		if f := t.forwarded(frame); f != nil {
 			t.passOn(now, p, nil, f, res)
 		}
@@ -149,6 +151,7 @@ func (t *Table) fits(n *node, frame []byte) bool {
 // record enters news of a node and passes it on (rules 5 to 7).
 func (t *Table) record(now time.Time, p *peer, u *wire.Update, frame []byte, res *Result) {
 	t.stats.Accepted++
+	res.News = true
 	n := t.enter(u.NodeID, res)
 	changed := t.replace(n, u.Connections)
 	t.dirty = t.dirty || changed

@@ -54,6 +54,11 @@ type Result struct {
 	// Duplicate tells that the event shows another, younger node with our ID. It
 	// has been told; nothing is to be done but to log it.
 	Duplicate bool
+	// News tells that the event was an update from elsewhere that was not known.
+	News bool
+	// Suspects is such an update by which its originator accuses another node that
+	// uses its ID, or nil.
+	Suspects *wire.Update
 	// Fatal is not nil if this process is the younger of two with one node ID
 	// and must end (spec mesh-protocol 6.1, rule 2.2). It is a *DuplicateError.
 	Fatal error

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// process is the program, run as a user runs it.
+type process struct {
+	t    *testing.T
+	name string // for messages
+	dir  string // where it works
+	cmd  *exec.Cmd
+	log  writes        // its output, both streams
+	done chan struct{} // closed when it has ended
+}
+
+// startProcess runs the program in a directory; it is killed with the test.
+func startProcess(t *testing.T, name, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, dir: dir, cmd: exec.Command("receptor", args...), done: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.cmd.Wait(); close(p.done) }() // ends with the process
+	t.Cleanup(p.kill)
+	return p
+}
+
+// kill ends it at once, if it still runs, and waits.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop ends it in order.
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Fatal(err)
+	}
+	p.exitCode()
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// exitCode waits for the end of the process.
+func (p *process) exitCode() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatalf("%s has not ended after %v\n%s", p.name, patience, p.output())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) output() string {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	return strings.Join(p.log.all, "")
+}
+
+// lines are those of the log so far, without the time; a line of another shape
+// is as it is.
+func (p *process) lines() []string {
+	var out []string
+	for line := range strings.Lines(p.output()) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := logLine.FindStringSubmatch(line); m != nil {
+			line = m[1] + " " + m[2]
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// until waits for what a process does.
+func (p *process) until(what string, ok func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s: no %s after %v\n%s", p.name, what, patience, p.output())
+		}
+	}
+}
+
+// shortDir is a directory with a path short enough for sockets, which allow
+// about 100 bytes.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// unpack writes the files of an archive into a directory.
+func unpack(t *testing.T, archive, dir string) {
+	t.Helper()
+	a, err := txtar.ParseFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range a.Files {
+		name := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ports gives out ports of loopback, each once.
+type ports struct {
+	mu    sync.Mutex
+	given map[int]bool
+}
+
+// free is a port that nobody listens on, by TCP or UDP. It is outside the range
+// from which systems take ports for those who ask for any.
+func (p *ports) free(t *testing.T) string {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if p.given[port] || !bindable("tcp", addr) || !bindable("udp", addr) {
+			continue
+		}
+		if p.given == nil {
+			p.given = make(map[int]bool)
+		}
+		p.given[port] = true
+		return fmt.Sprint(port)
+	}
+	t.Fatal("no free port found")
+	return ""
+}
+
+func bindable(network, addr string) bool {
+	var c io.Closer
+	var err error
+	if network == "udp" {
+		c, err = net.ListenPacket(network, addr)
+	} else {
+		c, err = net.Listen(network, addr)
+	}
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+}
