@@ -151,7 +151,7 @@ func (c *checker) tlsSections() {
 		c.notEmpty(s.Origin, "cert", s.Cert)
 		c.notEmpty(s.Origin, "key", s.Key)
 		if len(s.PinnedClientCert) > 0 && !s.RequireClientCert && s.ClientCAs == "" {
-			c.warn(s.Origin, "pinnedclientcert", "has no effect without requireclientcert or clientcas: clients are not asked for a certificate")
+			c.warn(s.Origin, "pinnedclientcert", "is checked here: clients need one of these certificates; ansible/receptor does not ask for any without requireclientcert or clientcas")
 		}
 	}
 	for _, s := range f.TLSClients {
@@ -159,7 +159,7 @@ func (c *checker) tlsSections() {
 			c.wrong(s.Origin, "cert", "", "cert and key must both be supplied or neither")
 		}
 		if len(s.PinnedServerCert) > 0 && s.InsecureSkipVerify {
-			c.warn(s.Origin, "insecureskipverify", "accepts any certificate: pinnedservercert has no effect")
+			c.warn(s.Origin, "insecureskipverify", "accepts any certificate of pinnedservercert; with ansible/receptor, any at all")
 		}
 	}
 	f.TLSServers = lastOfName(c, &c.servers, f.TLSServers, func(s TLSServer) (Origin, string) { return s.Origin, s.Name })

@@ -85,8 +85,8 @@ func (cl *Client) config(trust func(*check) *refusal, mesh bool) *tls.Config {
 		if err == nil {
 			return nil
 		}
-		if err.rvf {
-			logRefusal(cl.log, err)
+		if err.rvf || mesh {
+			logRefusal(cl.log, err) // for links, the failure of the dial says it
 		}
 		return err
 	}

@@ -42,7 +42,7 @@ func logRefusal(log *slog.Logger, r *refusal) {
 		line = r.text
 	}
 	if !r.rvf {
-		line = "RVF failed: " + line
+		line = "RVF failed verify: " + line
 	}
 	log.Error("certificate refused", "err", line+" ("+r.advice+")")
 }
