@@ -96,7 +96,17 @@ func (m *Manager) startCommand(ctx context.Context, u *unit) error {
 	separate := u.rec.StderrSize != nil
 	u.mu.Unlock()
 	if stopping {
-		if _, err := supervise.ReadProcess(m.store.path(u.id)); errors.Is(err, fs.ErrNotExist) {
+		dir := m.store.path(u.id)
+		prepared := supervise.Prepared(dir) // before the next, as it may be begun in between
+		_, err := supervise.ReadProcess(dir)
+		switch {
+		case prepared: // perhaps the supervisor is about to start it
+			if err := m.sup.Adopt(u.id, dir); err != nil {
+				return err
+			}
+			m.goes(func() { m.stopCommand(u) }) // ends when the signal was sent
+			return nil
+		case errors.Is(err, fs.ErrNotExist):
 			m.commandEnded(u, canceled(keepSize)) // nobody began to start it
 			return nil
 		}

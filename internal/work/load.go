@@ -289,6 +289,7 @@ func (m *Manager) resumeCommand(u *unit) (start bool) {
 		return false
 	}
 	exit, exitErr := supervise.ReadExit(dir)
+	prepared := supervise.Prepared(dir) // before the next, as it may be begun in between
 	_, processErr := supervise.ReadProcess(dir)
 	switch {
 	case exitErr == nil:
@@ -300,7 +301,8 @@ func (m *Manager) resumeCommand(u *unit) (start bool) {
 			u.mu.Unlock()
 		}
 		m.event(supervise.Event{Unit: u.id, Exit: &exit})
-	case !errors.Is(processErr, fs.ErrNotExist), accepted && state == controlproto.Running: // it was started, or that was begun
+	case !errors.Is(processErr, fs.ErrNotExist), accepted && state == controlproto.Running, // it was started, or that was begun
+		prepared && (l.canceling || l.broken != ""): // perhaps a supervisor is about to
 		u.setLaunching()
 		m.hold(u, workType)
 		if err := m.sup.Adopt(u.id, dir); err != nil {
@@ -312,7 +314,7 @@ func (m *Manager) resumeCommand(u *unit) (start bool) {
 		}
 	case l.canceling && l.legacy == 0, l.broken != "":
 		m.commandEnded(u, canceled(0))
-	case accepted && m.store.size(u.id, fileProcess) > 0: // it must not run twice
+	case accepted && !prepared && m.store.size(u.id, fileProcess) > 0: // it must not run twice
 		m.restartFailed(u, errors.New("the record of the command's process is damaged; whether the command ran is not known"))
 	case accepted:
 		for _, file := range []string{fileStdin, fileStdout, fileStderr} {

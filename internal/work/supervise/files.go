@@ -81,6 +81,13 @@ func ReadProcess(unitDir string) (Process, error) {
 	return Process{}, &fs.PathError{Op: "read", Path: filepath.Join(unitDir, processName), Err: fs.ErrNotExist}
 }
 
+// Prepared tells whether a start of the unit's command was prepared and not begun. A supervisor that lives may be about to begin it; one that was
+// killed did not, and Start may be called again.
+func Prepared(unitDir string) bool {
+	h, err := readHistory(unitDir)
+	return err == nil && h.prepared()
+}
+
 // ReadExit reads how the command of the unit ended. The error is fs.ErrNotExist if that is not recorded (yet).
 func ReadExit(unitDir string) (Exit, error) {
 	h, err := readHistory(unitDir)
@@ -91,6 +98,10 @@ func ReadExit(unitDir string) (Exit, error) {
 		return *h.exit, nil
 	}
 	return Exit{}, &fs.PathError{Op: "read exit in", Path: filepath.Join(unitDir, processName), Err: fs.ErrNotExist}
+}
+
+func (h history) prepared() bool {
+	return h.claimed != "" && !h.starting && h.process == nil && h.exit == nil
 }
 
 func readHistory(unitDir string) (history, error) {
@@ -186,8 +197,8 @@ func claim(unitDir string) (journal, error) {
 	fi, err := j.f.Stat()
 	if err == nil && fi.Size() > 0 {
 		err = fs.ErrExist
-		if h, e := readHistory(unitDir); e == nil && h.claimed != "" && !h.starting && h.process == nil && h.exit == nil {
-			err = nil // prepared, and certainly not started
+		if Prepared(unitDir) {
+			err = nil
 		}
 	}
 	if err != nil {
