@@ -159,7 +159,11 @@ func (s *scene) makeJob(small bool) {
 	if !small {
 		s.half += 300<<10 + s.rand.IntN(300<<10)
 	}
-	s.payload = make([]byte, s.half+s.rand.IntN(s.half))
+	rest := s.rand.IntN(s.half)
+	if !small && strings.Contains(s.fault, "disk") {
+		rest += 64 << 10 // more than fits in the last block of a full disk
+	}
+	s.payload = make([]byte, s.half+rest)
 	for i := range s.payload {
 		s.payload[i] = byte(s.rand.Uint32())
 	}
