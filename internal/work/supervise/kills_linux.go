@@ -99,7 +99,7 @@ func (k *killer) add(leader Process, grace time.Duration) (interrupt bool) {
 	defer k.mu.Unlock()
 	defer poke(k.wake)
 	now := sinceBoot()
-	until := (now + grace).Milliseconds()
+	until := (now + grace + time.Millisecond - 1).Milliseconds() // never before its time
 	d := k.due[leader]
 	if d == nil {
 		d = &due{
