@@ -47,6 +47,8 @@ type daemon struct {
 
 // runDaemon runs a node until ctx ends, or does what else a command line says.
 func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
+	hup, ignore := hangups() // one that comes from here on reloads when all runs, and ends nothing
+	defer ignore()
 	cfg, err := load(func() (*config.Args, error) { return args, nil })
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
 	if err := d.build(); err != nil {
 		return err
 	}
-	return d.run(ctx)
+	return d.run(ctx, hup)
 }
 
 // build makes the parts; nothing runs yet.
@@ -123,9 +125,7 @@ func (d *daemon) build() error {
 }
 
 // run starts the stages, waits for ctx or a failure, and stops them.
-func (d *daemon) run(ctx context.Context) (err error) {
-	hup, ignore := hangups()
-	defer ignore()
+func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) (err error) {
 	failed, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	for _, s := range []**stage{&d.mesh, &d.units, &d.links, &d.proxies, &d.control} {

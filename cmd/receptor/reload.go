@@ -40,25 +40,24 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	}
 	diff := config.Diff(d.cfg, cfg)
 	keepControls(diff)
-	if err := d.needsRestart(cfg, diff); err != nil {
-		return nil, err
-	}
+	wrong := []error{d.needsRestart(cfg, diff)}
 	keys, err := d.keys(cfg)
-	if err != nil {
-		return nil, err
-	}
+	wrong = append(wrong, err)
 	old := d.tls.Load()
 	entries, err := loadTLS(cfg, old, d.log)
-	if err != nil {
-		return nil, err
-	}
-	d.tls.Store(entries) // for what is opened now
+	wrong = append(wrong, err)
 	var c changes
-	for _, k := range d.kinds {
-		k.plan(&c, diff)
+	var ready []opened
+	if err == nil {
+		d.tls.Store(entries) // for what is opened now
+		for _, k := range d.kinds {
+			k.plan(&c, diff)
+		}
+		ready, err = c.prepare()
+		wrong = append(wrong, err)
 	}
-	ready, err := c.prepare()
-	if err != nil {
+	if err := errors.Join(wrong...); err != nil {
+		c.giveBack(ready)
 		d.tls.Store(old)
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,5 +27,40 @@ func TestReloadOnSignal(t *testing.T) {
 	d.until("refusal", func() bool { return strings.Contains(d.logged(), "Reload not successful: ") })
 	if !d.listens("2305") {
 		t.Error("the listener is gone")
+	}
+}
+
+// Signals that come while a reload is under way, and requests of clients, are
+// carried out one after another; the last file counts.
+func TestHangupsDuringReloads(t *testing.T) {
+	const conf = "- node: {id: hup, datadir: DIR/data}\n- log-level: info\n- control-service: {filename: DIR/s}\n- local-only\n"
+	d := startDaemon(t, conf)
+	for i := range 300 {
+		text := conf
+		if i%2 == 0 {
+			text += "- tcp-listener: {bindaddr: HOST, port: 2306}\n- unix-socket-server: {filename: DIR/u, remotenode: x, remoteservice: y}\n"
+		}
+		beside := d.file + ".new" // half a file would be refused
+		if err := os.WriteFile(beside, []byte(d.fill(text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(beside, d.file); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if i%50 == 0 {
+			if reply := d.ask("reload"); reply != `{"Success":true}` {
+				t.Error(reply)
+			}
+		}
+	}
+	d.until("what the last file says", func() bool { // it has no listener
+		_, err := os.Stat(filepath.Join(d.dir, "u"))
+		return os.IsNotExist(err) && !d.listens("2306")
+	})
+	if log := d.logged(); strings.Contains(log, "WARNING") || strings.Contains(log, "ERROR") {
+		t.Error(log)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -50,5 +52,70 @@ func TestSecondSignal(t *testing.T) {
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("it ends with code %d, want 1", code)
+	}
+}
+
+// program is this program as a process of its own, which is killed with the test.
+func program(t *testing.T, args ...string) (cmd *exec.Cmd, out *bufio.Reader) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0])
+	cmd.Args = append([]string{"receptor"}, args...) // TestMain goes by the name
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd, bufio.NewReader(stdout)
+}
+
+// A hangup that comes while a daemon starts (here it waits for its configuration)
+// does not end it: it reloads once all runs.
+func TestHangupDuringTheStart(t *testing.T) {
+	dir, err := os.MkdirTemp("", "rs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	file := filepath.Join(dir, "c.yml")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := program(t, "--config", file)
+	w, err := os.OpenFile(file, os.O_WRONLY, 0) // returns when the daemon reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	conf := "- node: {id: a, datadir: " + dir + "}\n- local-only\n- control-service: {filename: " + dir + "/s}\n"
+	if err := os.WriteFile(file+".new", []byte(conf+"- log-level: debug\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteString(conf); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	want := []string{"Initialization complete", "DEBUG "}
+	for len(want) > 0 {
+		line, err := out.ReadString('\n')
+		if err != nil {
+			t.Fatalf("no %q: %v", want[0], err)
+		}
+		if strings.Contains(line, want[0]) {
+			want = want[1:]
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -330,3 +330,12 @@ func (n *Node) RunInput(stdin string, args ...string) string {
 	}
 	return r.Stdout
 }
+
+// ReloadRefused has the daemon look at its new Config, which it must refuse.
+func (n *Node) ReloadRefused() {
+	n.t.Helper()
+	n.configure()
+	if r := n.Try("reload"); r.Code == 0 {
+		n.t.Fatalf("the reload is not refused: %+v", r)
+	}
+}
