@@ -242,6 +242,8 @@ func stockText(phrase string, fields logFields) []string {
 		return []string{"Backend sending error " + t("err")}
 	case "certificate refused", "websocket server":
 		return []string{t("err")}
+	case "the peer refused the link":
+		return []string{"The peer refused the link " + t("link") + ": " + t("cause")}
 	case "TLS handshake failed":
 		return []string{"TLS handshake error: " + t("err") + ". Closing socket."}
 	case "connection read failed":

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/receptor-go/receptor/internal/controlproto"
 )
 
 // status is the reply to status, as far as the tables show it. Numbers and tags
@@ -20,6 +22,7 @@ type status struct {
 	KnownConnectionCosts map[string]map[string]json.Number
 	RoutingTable         map[string]string
 	Advertisements       []advert
+	Certificates         []controlproto.Certificate // of nodes of ours, if one ends soon
 
 	other map[string]json.RawMessage // members not known here
 }
@@ -43,7 +46,7 @@ type advert struct {
 
 // shown are the members of a status reply that the tables show.
 var shown = [...]string{"NodeID", "Version", "SystemCPUCount", "SystemMemoryMiB",
-	"Connections", "KnownConnectionCosts", "RoutingTable", "Advertisements"}
+	"Connections", "KnownConnectionCosts", "RoutingTable", "Advertisements", "Certificates"}
 
 func parseStatus(reply []byte) (*status, error) {
 	s := &status{}
@@ -112,11 +115,36 @@ func (s *status) print(a *app) error {
 	}
 	s.printWorkTypes(a, two, "Work Types", false)
 	s.printWorkTypes(a, two, "Secure Work Types", true)
+	s.printCertificates(a, time.Now())
 	if len(s.other) > 0 {
 		a.printf("Additional data returned from Receptor:\n")
 		return a.printJSON(s.other)
 	}
 	return a.outErr()
+}
+
+// printCertificates warns of those that end soon or could not be renewed.
+func (s *status) printCertificates(a *app, now time.Time) {
+	first := true
+	for _, c := range s.Certificates {
+		left := c.NotAfter.Sub(now)
+		var what string
+		switch {
+		case c.Problem != "":
+			what = "has changed and cannot be used: " + c.Problem
+		case left <= 0:
+			what = "has ended at " + c.NotAfter.UTC().Format(time.DateTime) + " UTC"
+		case left <= controlproto.CertificateSoon:
+			what = fmt.Sprintf("ends at %s UTC, in %d days", c.NotAfter.UTC().Format(time.DateTime), left/(24*time.Hour))
+		default:
+			continue
+		}
+		if first {
+			a.printf("\n")
+			first = false
+		}
+		a.printf("Warning: %s %s: %s in %s %s\n", c.Section, c.Name, c.Use, c.File, what)
+	}
 }
 
 // nodeWidth is the width of the first column.

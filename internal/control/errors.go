@@ -20,6 +20,9 @@ func asError(err error) *controlproto.Error {
 }
 
 func codeOf(err error) controlproto.Code {
+	if _, ok := errors.AsType[*mesh.TLSError](err); ok {
+		return controlproto.Denied
+	}
 	switch {
 	case errors.Is(err, mesh.ErrNoRoute), errors.Is(err, mesh.ErrNoConnection), errors.Is(err, mesh.ErrExpired):
 		return controlproto.Unreachable

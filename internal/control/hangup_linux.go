@@ -12,6 +12,9 @@ import (
 // polling. It returns false when a read deadline interrupts it, and where the
 // connection is no socket.
 func closedBothWays(conn net.Conn) bool {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return false

@@ -19,9 +19,13 @@ const (
 // take 10 s at most, and there is a bound on how many are under way, so that who does not pass costs little. A nil log
 // discards.
 func Listen(ln net.Listener, c *tls.Config, log *slog.Logger) net.Listener {
+	return newListener(ln, c, log, maxHandshakes, handshakeTimeout)
+}
+
+func newListener(ln net.Listener, c *tls.Config, log *slog.Logger, limit int, timeout time.Duration) *listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{
-		Listener: ln, config: c, log: logger(log), limit: maxHandshakes, timeout: handshakeTimeout,
+		Listener: ln, config: c, log: logger(log), limit: limit, timeout: timeout,
 		accepted: make(chan accepted), ctx: ctx, cancel: cancel,
 	}
 	l.running.Go(l.accept) // until Close
@@ -95,10 +99,10 @@ func (l *listener) handshake(conn net.Conn) {
 	err := secure.HandshakeContext(ctx)
 	l.end(conn)
 	if err != nil {
-		conn.Close()
 		if l.ctx.Err() == nil {
 			l.log.Error("TLS handshake failed", "address", conn.RemoteAddr(), "err", err)
 		}
+		conn.Close()
 		return
 	}
 	if !l.hand(accepted{conn: secure}) {
