@@ -136,7 +136,7 @@ func TestNeighbourNeedsItsOwnCertificate(t *testing.T) {
 	}
 	// What is meant is taken.
 	h := startDaemon(t, in(certs, strings.Replace(tlsHub, "requireclientcert", "skipreceptornamescheck: true, requireclientcert", 1))+"- tcp-listener: {bindaddr: 127.0.0.1, port: 2361, tls: srv}\n")
-	leaf := startDaemon(t, in(certs, strings.ReplaceAll(strings.ReplaceAll(tlsLeaf, "CERTS/leaf", "CERTS/other"), "name: ", "skipreceptornamescheck: true, name: "))+
+	leaf := startDaemon(t, in(certs, strings.ReplaceAll(strings.ReplaceAll(tlsLeaf, "CERTS/leaf", "CERTS/other"), "{name: ", "{skipreceptornamescheck: true, name: "))+
 		"- tcp-peer: {address: 'localhost:2361', tls: cli}\n")
 	h.linked("leaf 1")
 	leaf.linked("hub 1")

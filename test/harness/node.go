@@ -26,6 +26,7 @@ type Node struct {
 	Dir    string // configuration and log; data are in DataDir
 	Socket string
 	Config string   // the sections beyond node, log-level and control-service
+	Keys   string   // further keys of control-service, each behind a comma
 	Env    []string // variables of the daemon's environment beside those of the test
 
 	whole bool // Config is all of the configuration; Socket may be empty
@@ -109,8 +110,8 @@ func (n *Node) Exec() {
 // configure writes the configuration file and returns its name.
 func (n *Node) configure() string {
 	n.t.Helper()
-	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q}\n%s",
-		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Config)
+	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q%s}\n%s",
+		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Keys, n.Config)
 	if n.whole {
 		text = n.Config
 	}
