@@ -6,3 +6,6 @@ func Handshake(l Link) error { return l.(*tcpLink).handshake() }
 
 // TestKeys is testKeys for the tests outside the package.
 var TestKeys = testKeys
+
+// WSPending is wsPending.
+const WSPending = wsPending

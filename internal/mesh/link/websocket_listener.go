@@ -20,6 +20,7 @@ const (
 	wsRequestTime   = 10 * time.Second
 	wsMaxHeader     = 16 << 10 // bytes
 	wsAcceptQueue   = 64       // links upgraded and not accepted yet; further ones wait
+	wsPending       = 512      // connections that are no links yet; with one more the oldest is closed
 	acceptPause     = 100 * time.Millisecond
 )
 
@@ -31,8 +32,9 @@ type wsListener struct {
 	done     chan struct{}  // closed by Close
 	running  sync.WaitGroup // the server and the requests that are being answered
 
-	mu     sync.Mutex // guards closed and calls of running.Add
-	closed bool
+	mu      sync.Mutex // guards closed, calls of running.Add, and pending
+	closed  bool
+	pending []net.Conn // no links yet, oldest first
 }
 
 // ListenWebSocket listens on HOST:PORT for requests of path, which is matched
@@ -67,6 +69,7 @@ func (l *wsListener) start(ln net.Listener, mux http.Handler, c *tls.Config, pro
 		IdleTimeout:       wsHeaderTimeout,
 		MaxHeaderBytes:    wsMaxHeader,
 		ErrorLog:          problems,
+		ConnState:         l.state,
 		// Not nil: HTTP/1.1 only, a WebSocket needs it.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
@@ -99,6 +102,27 @@ func httpServerTLS(c *tls.Config) *tls.Config {
 				tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
 		}
 	})
+}
+
+// state keeps count of the connections that are no links yet, as the server
+// reports them.
+func (l *wsListener) state(c net.Conn, s http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch s {
+	case http.StateNew:
+		if len(l.pending) >= wsPending {
+			oldest := l.pending[0]
+			if t, ok := oldest.(*tls.Conn); ok {
+				oldest = t.NetConn() // without a goodbye that could wait
+			}
+			oldest.Close()
+			l.pending = slices.Delete(l.pending, 0, 1)
+		}
+		l.pending = append(l.pending, c)
+	case http.StateHijacked, http.StateClosed:
+		l.pending = slices.DeleteFunc(l.pending, func(p net.Conn) bool { return p == c })
+	}
 }
 
 // serve answers one request and hands its link over.

@@ -11,9 +11,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -353,5 +355,32 @@ func TestWebSocketProxy(t *testing.T) {
 	linktest.Connect(t, ln, d)
 	if got, want := <-asked, "CONNECT mesh.invalid:99"; got != want {
 		t.Errorf("the proxy was asked to %q, want %q", got, want)
+	}
+}
+
+// TestWebSocketFlood: connections that become no links push each other out, and hold up nobody.
+func TestWebSocketFlood(t *testing.T) {
+	server, trust := keys(t)
+	for _, c := range []*tls.Config{nil, server} {
+		ln := listening(t)(link.ListenWebSocket(anyPort, "/", c, nil))
+		var silent []net.Conn
+		for range link.WSPending + 1 {
+			conn, err := net.Dial("tcp", ln.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			silent = append(silent, conn)
+		}
+		silent[0].SetReadDeadline(time.Now().Add(20 * time.Second))
+		begin := time.Now()
+		if n, err := silent[0].Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the oldest connection: %d bytes, %v after %v", n, err, time.Since(begin))
+		}
+		url := "ws://" + ln.Addr()
+		if c != nil {
+			url = "wss://" + ln.Addr()
+		}
+		linktest.Connect(t, ln, dialing(t)(link.DialWebSocket(url, link.WebSocketOptions{TLS: trust})))
 	}
 }

@@ -37,9 +37,9 @@ func Reject(reason string) []byte {
 // RejectReason is the reason in a reject frame, empty if there is none. It
 // reads no error into a frame: whatever follows the type byte may be ignored.
 func RejectReason(frame []byte) string {
-	const escaped = 6 // bytes that one may become
+	const most = 6*maxReason + 5 // each byte may be escaped
 	var reasons []string
-	if len(frame) < 1 || len(frame) > escaped*maxReason || json.Unmarshal(frame[1:], &reasons) != nil || len(reasons) != 1 {
+	if len(frame) < 1 || len(frame) > most || json.Unmarshal(frame[1:], &reasons) != nil || len(reasons) != 1 {
 		return ""
 	}
 	if len(reasons[0]) > maxReason {
