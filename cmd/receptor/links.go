@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"strings"
 
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/mesh"
@@ -58,7 +57,7 @@ func portHeld(network, address string) []string {
 func (d *daemon) openPeer(p config.Peer) (opened, error) {
 	policy := mesh.LinkPolicy{Cost: p.Cost, AllowedPeers: nodeIDs(p.AllowedPeers)}
 	var tlsc *tls.Config
-	if p.TLS != "" && !strings.HasPrefix(p.Address, "ws:") {
+	if p.TLS != "" && (p.Transport == config.TCP || isSecure(p.Address)) {
 		client, err := d.tlsClient(p.TLS)
 		if err != nil {
 			return opened{}, err

@@ -187,6 +187,12 @@ func hostOf(address string) string {
 	return host
 }
 
+// isSecure tells whether an URL asks for TLS.
+func isSecure(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "wss"
+}
+
 // latest makes a configuration that looks its section up for each handshake, so
 // that a changed section counts without a new listener.
 func latest(find func() (*tls.Config, error)) (*tls.Config, error) {

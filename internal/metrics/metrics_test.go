@@ -18,6 +18,7 @@ import (
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/work"
 	"github.com/receptor-go/receptor/internal/work/supervise"
 )
@@ -89,7 +90,13 @@ func TestNames(t *testing.T) {
 			t.Fatal("no route")
 		}
 	}
-	url := serve(t, Source{Node: a, Sessions: func() int { return 3 }, Ready: func() bool { return true }, Version: "1.5.0"})
+	certificates := func() []pki.Certificate {
+		c := pki.Certificate{Section: "tls-server", Entry: "s", Use: "certificate", File: "f", Until: time.Now().Add(-time.Hour)}
+		same := c
+		same.Use = "authorities"
+		return []pki.Certificate{c, same}
+	}
+	url := serve(t, Source{Node: a, Sessions: func() int { return 3 }, Ready: func() bool { return true }, Version: "1.5.0", Certificates: certificates})
 	code, text := get(t, url+"/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("%d: %s", code, text)
@@ -101,6 +108,9 @@ func TestNames(t *testing.T) {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("no %s", want)
 		}
+	}
+	if n := len(regexp.MustCompile(`(?m)^receptor_certificate_seconds_left\{file="f",name="s",section="tls-server",use="(certificate|authorities)"\} -36\d\d\.?\d*$`).FindAllString(text, -1)); n != 2 {
+		t.Errorf("%d certificates", n)
 	}
 	if regexp.MustCompile(`(?m)^receptor_link_(sent|received)_(bytes|frames)_total\{peer="b"\} 0$`).MatchString(text) {
 		t.Error("a link that came up has moved nothing")

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -36,17 +37,23 @@ func (s *Server) chains() bool { return s.c.RequireClientCert || s.c.ClientCAs !
 
 // Link is the configuration of listeners of links and of TCP.
 func (s *Server) Link() *tls.Config {
-	return s.config(func(*tls.ClientHelloInfo) string { return "" })
+	return s.config(func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.handshake(""), nil })
 }
 
 // Mesh is the configuration of stream services on the mesh. from tells which node a handshake comes from.
-func (s *Server) Mesh(from func(*tls.ClientHelloInfo) string) *tls.Config { return s.config(from) }
+func (s *Server) Mesh(from func(*tls.ClientHelloInfo) string) *tls.Config {
+	return s.config(func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		node := from(hello)
+		if node == "" {
+			return nil, errors.New("it is not known which node the stream comes from")
+		}
+		return s.handshake(node), nil
+	})
+}
 
-func (s *Server) config(from func(*tls.ClientHelloInfo) string) *tls.Config {
+func (s *Server) config(choose func(*tls.ClientHelloInfo) (*tls.Config, error)) *tls.Config {
 	c := protocol(s.c.MinTLS13)
-	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.handshake(from(hello)), nil
-	}
+	c.GetConfigForClient = choose
 	// It is never asked for, but servers want one.
 	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.pair.Load().cert, nil }
 	return c
