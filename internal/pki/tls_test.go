@@ -41,7 +41,7 @@ func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, n
 
 // shake makes a handshake over a connection and exchanges a byte each way, as refused client certificates are
 // seen by the client afterwards.
-func shake(t *testing.T, server, client *tls.Config) (atServer, atClient error, cs, ss tls.ConnectionState) {
+func shake(t *testing.T, server, client *tls.Config) (cs, ss tls.ConnectionState, atServer, atClient error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -242,7 +242,7 @@ func TestVerification(t *testing.T) {
 			if host == "mesh" {
 				server, client = sv.Mesh(func(*tls.ClientHelloInfo) string { return "bar" }), cl.Node("foo")
 			}
-			atServer, atClient, _, _ := shake(t, server, client)
+			_, _, atServer, atClient := shake(t, server, client)
 			for _, side := range []struct {
 				name, want string
 				got        error
@@ -294,7 +294,7 @@ func TestProtocols(t *testing.T) {
 			if strict {
 				want = test.goodAt
 			}
-			if _, err, _, _ := shake(t, sv.Link(), client); (err == nil) != want {
+			if _, _, _, err := shake(t, sv.Link(), client); (err == nil) != want {
 				t.Errorf("%s, mintls13 %v: %v", test.name, strict, err)
 			}
 		}
@@ -338,7 +338,7 @@ func TestNeighbours(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		atServer, atClient, cs, ss := shake(t, sv.Link(), cl.Host("localhost"))
+		cs, ss, atServer, atClient := shake(t, sv.Link(), cl.Host("localhost"))
 		if atServer != nil || atClient != nil {
 			t.Fatal(test.name, atServer, atClient)
 		}
@@ -401,7 +401,8 @@ func TestOneConfigPerNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cl.Node("a") != cl.Node("a") || cl.Node("a") == cl.Node("b") {
+	a := cl.Node("a")
+	if again := cl.Node("a"); again != a || cl.Node("b") == a {
 		t.Error("configurations are not one for each node")
 	}
 	for i := range 3 * maxNodes {

@@ -103,7 +103,7 @@ func TestRenewal(t *testing.T) {
 			config, dialed := s.Link(), c.Host("localhost") // they stay the same
 			w := watching(t, test.poll, []*Server{s}, []*Client{c})
 			good := func() bool {
-				a, b, _, _ := shake(t, config, dialed)
+				_, _, a, b := shake(t, config, dialed)
 				return a == nil && b == nil
 			}
 			if shown(t, s) != "one" || !good() {
@@ -189,7 +189,7 @@ func TestOverlap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if x, y, _, _ := shake(t, s.Link(), c.Host("localhost")); x != nil || y != nil {
+			if _, _, x, y := shake(t, s.Link(), c.Host("localhost")); x != nil || y != nil {
 				t.Error(x, y)
 			}
 		}
