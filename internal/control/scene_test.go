@@ -170,7 +170,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // dialPlace opens a control connection with a deadline.
 func dialPlace(t *testing.T, p *place) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("unix", p.socket)
+	return dialAddr(t, "unix", p.socket)
+}
+
+func dialAddr(t *testing.T, network, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}

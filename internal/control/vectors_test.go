@@ -62,7 +62,8 @@ func TestVectors(t *testing.T) {
 // replay is a scene and the names that its units have in the recordings.
 type replay struct {
 	places map[string]*place
-	ids    map[string]string // recorded -> ours
+	ids    map[string]string         // recorded -> ours
+	dial   func(*testing.T) net.Conn // nil: to the controller's Unix socket
 }
 
 // settle waits until the controller knows every service.
@@ -113,7 +114,11 @@ func (r *replay) file(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := dialPlace(t, r.places["controller01"])
+	dial := r.dial
+	if dial == nil {
+		dial = func(t *testing.T) net.Conn { return dialPlace(t, r.places["controller01"]) }
+	}
+	conn := dial(t)
 	lines := bufio.NewReader(conn)
 	refused := false // the last answer was the refusal of a line that was no request
 	for line := range strings.Lines(string(data)) {
@@ -148,7 +153,7 @@ func (r *replay) client(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	switch {
 	case text == "[end of stream: half-close]":
-		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		if err := controlproto.CloseWrite(conn); err != nil {
 			t.Fatal(err)
 		}
 	case text == "[close]":

@@ -61,7 +61,8 @@
 //	outcome      ours: how that ended, for people; its runner writes it (runner.py)
 //
 // Beside the units the file `.released` has the ids of released units that their
-// submitters chose, so that a late repetition of a submission runs nothing again.
+// submitters chose, so that a late repetition of a submission runs nothing again;
+// and `.tokens` has the names of signatures that were used.
 //
 // The supervisor adds files of its own. A directory whose name begins with
 // `.released.` is a unit that was released and is being deleted.
@@ -135,6 +136,16 @@
 // Adopt makes a remote unit of one that another controller has submitted. The
 // executor knows nothing of that: whoever cancels or releases it does so for
 // both, and the other controller sees it Canceled, or gone.
+//
+// # Signatures
+//
+// Package sign makes and verifies tokens; who needs one for what is decided here
+// (Authorize, Create), as is whether a token that says what it is for fits the
+// request. Such a token is good once. A driver makes one for each attempt, so a
+// submission that is repeated after a cut, or after days, has a fresh one; the
+// unit's id keeps it from running twice. The payload is compared with what was
+// signed when it is complete, before the command may read it. That of a streamed
+// unit is signed at its end: if it is another the command is stopped.
 //
 // # Concurrency
 //

@@ -256,6 +256,13 @@ func (s *session) request(r *controlproto.Request) (any, error) {
 	unit, _ := r.String("unitid")
 	m := s.n.m
 	switch sub {
+	case "cancel", "release", "follow":
+		signature, _ := r.String("signature")
+		if err := m.Authorize(sub, unit, signature, Origin{Node: s.from}); err != nil {
+			return nil, err
+		}
+	}
+	switch sub {
 	case "submit":
 		return s.submit(m, r)
 	case "status":
@@ -306,6 +313,7 @@ func (s *session) submit(m *Manager, r *controlproto.Request) (any, error) {
 			return nil, errGone
 		}
 		if f.EOF {
+			sub.Seal(f.Signature)
 			done, err := sub.Start(context.Background())
 			return done, err
 		}

@@ -130,6 +130,12 @@ func (n *Node) Reload(config string) {
 	n.Run("reload")
 }
 
+// Reconfigure writes the configuration file anew, and tells nobody.
+func (n *Node) Reconfigure() {
+	n.t.Helper()
+	n.configure()
+}
+
 // Pid is the daemon's process id.
 func (n *Node) Pid() int { return n.proc.Process.Pid }
 
