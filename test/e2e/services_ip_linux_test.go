@@ -9,3 +9,5 @@ import (
 )
 
 func TestIPRouter(t *testing.T) { harness.IPRouter(t, programs, programs) }
+
+func TestIPRouterReload(t *testing.T) { harness.IPRouterReload(t, programs) }
