@@ -176,6 +176,9 @@ func (d *daemon) dialControl(ctx context.Context, node, tlsName string) (io.Read
 		return nil, false, err
 	}
 	conn, err := d.node.Dial(ctx, wire.NodeID(node), "control", tlsc)
+	if t, ok := errors.AsType[*mesh.TLSError](err); ok {
+		err = t // the text of the original in the detail of units
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -132,7 +132,7 @@ func (s *Secure) work(t *testing.T) {
 	}
 	c.Eventually("fail work without TLS", func() bool {
 		u, _ := c.Unit(strings.TrimSpace(id))
-		return u.State == 3 && strings.Contains(u.Detail, "TLS error connecting to remote service: ") && strings.Contains(u.Detail, "insecure connection to secure service")
+		return u.State == 3 && strings.HasPrefix(u.Detail, "TLS error connecting to remote service: CRYPTO_ERROR 0x12a (local): insecure connection to secure service")
 	})
 }
 
