@@ -52,9 +52,13 @@ func TestRotation(t *testing.T) {
 	step := func(what string, change func(*harness.Node)) {
 		t.Helper()
 		for _, n := range s.Nodes() {
+			up, down := linkLines(t, n)
 			change(n)
 			logged(n, "authorities renewed", authorities)
 			logged(n, "certificate renewed", certificates)
+			if u, d := linkLines(t, n); u != up || d != down {
+				t.Errorf("%s at %s: links came and went with the change itself", what, n.ID)
+			}
 			// A node at a time: its links are made anew with what the others have still, or have already.
 			begin := time.Now()
 			cut(t, n)
