@@ -20,6 +20,7 @@ type entry struct {
 
 	mu      sync.Mutex         // guards the rest, and changes of pair and cas
 	refused map[string]string  // by use: why the file is not used as it is
+	suspect map[string]string  // by use: why the file could not be used at the last look; nothing is said yet
 	warned  map[string]warning // by use
 }
 
@@ -27,7 +28,7 @@ func newEntry(kind, name, node string, skipNames bool, log *slog.Logger) *entry 
 	if skipNames {
 		node = ""
 	}
-	return &entry{kind: kind, name: name, node: node, log: log, refused: make(map[string]string), warned: make(map[string]warning)}
+	return &entry{kind: kind, name: name, node: node, log: log, suspect: make(map[string]string), refused: make(map[string]string), warned: make(map[string]warning)}
 }
 
 // String is as in "tls-client cli".
@@ -95,9 +96,11 @@ func (e *entry) readAuthorities() (*authorities, error) {
 }
 
 // refresh reads the files again. What is new is used by the next handshake; what is broken is said, and the old stays.
-func (e *entry) refresh() {
+// What is broken for the first time may just be being written: again tells that it is to be looked at soon.
+func (e *entry) refresh() (again bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer func() { again = len(e.suspect) > 0 }()
 	if e.cert != "" {
 		p, err := e.readPair()
 		if e.usable(useCertificate, e.cert, err) && p != e.pair.Load() {
@@ -113,11 +116,14 @@ func (e *entry) refresh() {
 			e.log.Info("authorities renewed", "section", e.String(), "file", e.ca, "subjects", subjects(a.all))
 		}
 	}
+	return
 }
 
-// usable notes the outcome of reading a file, and tells whether it was good. A failure is logged when it begins or
-// changes.
+// usable notes the outcome of reading a file, and tells whether it was good. A failure is logged when it is met twice in
+// a row, once.
 func (e *entry) usable(use, file string, err error) bool {
+	suspected := e.suspect[use]
+	delete(e.suspect, use)
 	if err == nil {
 		if e.refused[use] != "" {
 			delete(e.refused, use)
@@ -125,7 +131,12 @@ func (e *entry) usable(use, file string, err error) bool {
 		}
 		return true
 	}
-	if text := err.Error(); e.refused[use] != text {
+	text := err.Error()
+	switch {
+	case e.refused[use] == text:
+	case suspected != text:
+		e.suspect[use] = text
+	default:
 		e.refused[use] = text
 		e.log.Error("certificate not renewed: the one that was read before stays in use", "section", e.String(), "file", file, "err", err)
 	}

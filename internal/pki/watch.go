@@ -14,6 +14,7 @@ import (
 const (
 	pollInterval = 30 * time.Second       // between looks at all files, where nothing tells of changes
 	settleTime   = 300 * time.Millisecond // from a change until files are read: several belong together
+	againTime    = time.Second            // until files are read again that could not be used
 )
 
 // Watcher keeps sections up to date with their files, and says when certificates end. Directories are watched, as files
@@ -82,6 +83,12 @@ func (w *Watcher) Run(ctx context.Context) error {
 	settle := time.NewTimer(0)
 	defer settle.Stop()
 	settling := true
+	look := func() {
+		if w.look(fs) {
+			settling = true
+			settle.Reset(againTime)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -102,25 +109,26 @@ func (w *Watcher) Run(ctx context.Context) error {
 			}
 		case <-settle.C:
 			settling = false
-			w.look(fs)
+			look()
 		case <-w.changed:
-			w.look(fs)
+			look()
 		case <-poll.C:
-			w.look(fs)
+			look()
 		}
 	}
 }
 
-// look reads all files and watches their directories; fs may be nil.
-func (w *Watcher) look(fs *fsnotify.Watcher) {
+// look reads all files and watches their directories; fs may be nil. It tells whether something is to be read again soon.
+func (w *Watcher) look(fs *fsnotify.Watcher) (again bool) {
 	entries := w.watched()
 	if fs != nil {
 		w.follow(fs, entries)
 	}
 	for _, e := range entries {
-		e.refresh()
+		again = e.refresh() || again
 		e.warn(time.Now())
 	}
+	return again
 }
 
 // follow has the directories of all files watched, and no others. A directory that was removed and made again is
