@@ -17,11 +17,13 @@ const module = "github.com/receptor-go/receptor/"
 // that it may import. What is not listed may import nothing of ours.
 var mayImport = map[string][]string{
 	"cmd/receptor": {
-		"internal/config", "internal/control", "internal/controlproto", "internal/mesh", "internal/mesh/link",
+		"internal/access", "internal/audit", "internal/config", "internal/control", "internal/controlproto", "internal/mesh", "internal/mesh/link",
 		"internal/mesh/wire", "internal/metrics", "internal/pki", "internal/proxy", "internal/unixsocket", "internal/work", "internal/work/sign", "internal/work/supervise",
 	},
 	"cmd/receptorctl":             {"internal/controlproto"},
-	"internal/control":            {"internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/work"},
+	"internal/control":            {"internal/access", "internal/audit", "internal/controlproto", "internal/mesh", "internal/mesh/wire", "internal/pki", "internal/work"},
+	"internal/access":             nil,
+	"internal/audit":              nil,
 	"internal/metrics":            {"internal/controlproto", "internal/mesh", "internal/pki", "internal/work"},
 	"internal/proxy":              {"internal/mesh", "internal/mesh/wire", "internal/unixsocket"},
 	"internal/work":               {"internal/controlproto", "internal/work/sign", "internal/work/supervise"},

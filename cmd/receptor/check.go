@@ -145,7 +145,7 @@ func load(args func() (*config.Args, error)) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := unsupported(f); len(problems) > 0 {
+	if problems := append(unsupported(f), accessProblems(f)...); len(problems) > 0 {
 		return nil, problems
 	}
 	return f, nil
@@ -163,14 +163,6 @@ func (r *refusals) add(o config.Origin, key, what string) {
 // unsupported lists what a valid configuration asks for and does not get yet.
 func unsupported(f *config.File) config.Problems {
 	var r refusals
-	for _, c := range f.ControlServices {
-		if c.Access != nil {
-			r.add(c.Origin, "accessrules", "limiting who may do what")
-		}
-	}
-	if f.AuditLog != nil {
-		r.add(f.AuditLog.Origin, "", "the section")
-	}
 	r.sections(f)
 	return r.problems
 }

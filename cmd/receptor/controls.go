@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/receptor-go/receptor/internal/config"
+	"github.com/receptor-go/receptor/internal/control"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
 	"github.com/receptor-go/receptor/internal/pki"
@@ -26,9 +27,15 @@ func (d *daemon) openControl(c config.ControlService) (o opened, err error) {
 			o.close()
 		}
 	}()
+	list, err := d.accessListOf(c)
+	if err != nil {
+		return o, err
+	}
 	serve := func(ln net.Listener, unix bool) {
 		lns = append(lns, ln)
-		o.run = append(o.run, func(ctx context.Context) error { return d.server.Serve(ctx, ln, unix) })
+		o.run = append(o.run, func(ctx context.Context) error {
+			return d.server.ServeOn(ctx, ln, control.Terms{UnixSocket: unix, Access: list.rules})
+		})
 	}
 	if c.Filename != "" {
 		ln, err := unixsocket.Listen(c.Filename, c.Permissions)

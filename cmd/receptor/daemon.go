@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/receptor-go/receptor/internal/audit"
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/control"
 	"github.com/receptor-go/receptor/internal/controlproto"
@@ -36,7 +37,10 @@ type daemon struct {
 	tls          atomic.Pointer[tlsEntries]
 	certificates *pki.Watcher // of the files of tls
 
-	mesh, units, links, proxies, control *stage
+	audit  *audit.Log
+	access map[string]*accessList // of the control services, by their identity; guarded by reloading
+
+	records, mesh, units, links, proxies, control *stage
 
 	reloading sync.Mutex // held for one reload; guards kinds
 	kinds     []sections // that a reload can change, in the order of their start
@@ -83,6 +87,7 @@ func (d *daemon) build() error {
 	}
 	d.certificates = pki.NewWatcher(d.log)
 	d.useTLS(entries)
+	d.audit = audit.New(d.cfg.Node.ID, d.log)
 	d.node, err = mesh.New(mesh.Config{
 		ID:          wire.NodeID(d.cfg.Node.ID),
 		IdleTimeout: d.cfg.Node.IdleTimeout,
@@ -128,10 +133,11 @@ func (d *daemon) build() error {
 func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) (err error) {
 	failed, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	for _, s := range []**stage{&d.mesh, &d.units, &d.links, &d.proxies, &d.control} {
+	for _, s := range []**stage{&d.records, &d.mesh, &d.units, &d.links, &d.proxies, &d.control} {
 		*s = newStage(fail)
 		defer (*s).stop()
 	}
+	d.records.run(d.audit.Run)
 	d.mesh.run(d.node.Run)
 	d.mesh.run(d.certificates.Run)
 	if d.work != nil {
@@ -159,8 +165,13 @@ func (d *daemon) startSections() error {
 	defer d.reloading.Unlock()
 	d.server = control.New(control.Config{
 		Node: d.node, Work: d.work, Version: controlproto.Release, Certificates: d.certificateStatus,
-		TLSClient: d.meshClientTLS, Reload: d.reload, Logger: d.log,
+		TLSClient: d.meshClientTLS, Reload: d.reload, Audit: d.audit, Logger: d.log,
 	})
+	record, err := openAudit(d.cfg)
+	if err != nil {
+		return err
+	}
+	d.audit.Use(record)
 	d.kinds = d.allKinds()
 	var errs []error
 	for _, k := range d.kinds {

@@ -18,7 +18,7 @@ func (d *daemon) openMetrics(m config.Metrics) (opened, error) {
 	}
 	source := metrics.Source{
 		Node: d.node, Work: d.work, Sessions: d.server.Sessions, Ready: d.ready.Load, Version: controlproto.Release,
-		Certificates: d.certificates.Certificates,
+		Certificates: d.certificates.Certificates, Audit: d.audit.Counts,
 	}
 	return opened{
 		run:   []func(context.Context) error{func(ctx context.Context) error { return metrics.Serve(ctx, ln, source) }},

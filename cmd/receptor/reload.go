@@ -21,6 +21,7 @@ func (d *daemon) reload(context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	d.log.Debug("reload begins")
+	d.audit.Reopen()
 	lines, err := d.reloadLocked()
 	if err != nil {
 		d.log.Warn("reload failed", "err", err)
@@ -56,15 +57,22 @@ func (d *daemon) reloadLocked() ([]string, error) {
 		ready, err = c.prepare()
 		wrong = append(wrong, err)
 	}
-	if err := errors.Join(wrong...); err != nil {
+	record, err := openAudit(cfg)
+	wrong = append(wrong, err)
+	undo := func() {
 		c.giveBack(ready)
 		d.tls.Store(old)
+		if record != nil {
+			record.Close()
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		undo()
 		return nil, err
 	}
 	if d.work != nil && workTypesChange(diff) {
 		if err := d.work.SetTypes(workTypes(cfg)); err != nil {
-			c.giveBack(ready)
-			d.tls.Store(old)
+			undo()
 			return nil, err
 		}
 	}
@@ -73,6 +81,8 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	if d.work != nil && (diff.WorkSigning || diff.WorkVerification) {
 		d.work.SetKeys(keys)
 	}
+	d.useAccess(cfg)
+	d.audit.Use(record)
 	d.level.Set(cfg.Log.Level)
 	if diff.Node.Firewall {
 		d.node.SetPolicy(firewall(cfg.Node.Firewall))
@@ -90,11 +100,14 @@ func (d *daemon) reloadLocked() ([]string, error) {
 }
 
 // keepControls takes control services for unchanged of which only the TLS
-// sections that they name have changed: they look these up at each handshake.
+// sections that they name have changed, which they look up at each handshake,
+// and the access rules, which are replaced.
 func keepControls(diff *config.Difference) {
 	c := &diff.ControlServices
 	c.Changed = slices.DeleteFunc(c.Changed, func(p config.Pair[config.ControlService]) bool {
-		same := equalSections(p.Old, p.New)
+		now := p.New
+		now.Access = p.Old.Access
+		same := equalSections(p.Old, now)
 		if same {
 			c.Kept = append(c.Kept, p)
 		}
@@ -149,7 +162,7 @@ func (d *daemon) reloadOn(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-hup:
-			_ = d.reload(ctx) // it is in the log
+			d.recordSignal("SIGHUP", d.reload(ctx))
 		case <-ctx.Done():
 			return nil
 		}

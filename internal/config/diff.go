@@ -92,7 +92,7 @@ func Diff(before, after *File) *Difference {
 	d.Peers = delta(d, "", before.Peers, after.Peers,
 		func(p Peer) string { return string(p.Transport) + "-peer " + p.Address },
 		func(p Peer) []reference { return []reference{{"TLS", p.TLS, clients}} })
-	d.ControlServices = delta(d, "control-service", before.ControlServices, after.ControlServices, ControlService.identity,
+	d.ControlServices = delta(d, "control-service", before.ControlServices, after.ControlServices, ControlService.Identity,
 		func(c ControlService) []reference {
 			return []reference{{"TLS", c.TLS, servers}, {"TCPTLS", c.TCPTLS, servers}}
 		})
@@ -211,9 +211,9 @@ func (d *Difference) services(before, after *File, servers, clients map[string]b
 	d.IPRouters = delta(d, "ip-router", before.IPRouters, after.IPRouters, func(s IPRouter) string { return s.NetworkName }, nil)
 }
 
-// identity is where a control service is found: each of these is held by one
+// Identity is where a control service is found: each of these is held by one
 // service at a time, so one that moves is another one.
-func (c ControlService) identity() string {
+func (c ControlService) Identity() string {
 	var parts []string
 	for _, p := range []string{c.Service, c.Filename, c.TCPListen} {
 		if p != "" {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
@@ -23,6 +24,10 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 	if strings.EqualFold(a.node, "localhost") {
 		a.node = string(s.Node.ID)
 	}
+	r := access.Request{Command: access.Connect, Node: a.node, Service: a.service, Control: s.isControl(a.node, a.service)}
+	if err := s.permit(x, r, ""); err != nil {
+		return nil, err
+	}
 	tlsc, err := s.TLSClient(a.tls, a.node)
 	if err != nil {
 		return nil, err
@@ -35,6 +40,7 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 		return nil, dialError(err)
 	}
 	defer stream.Close()
+	s.record(x, nil, nil)
 	stop := context.AfterFunc(ctx, func() { reset(stream) })
 	defer stop()
 	if err := x.connecting(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
 )
@@ -15,6 +16,9 @@ import (
 type exchange interface {
 	request() controlproto.Request
 	origin() work.Origin
+	caller() access.Caller
+	rules() access.Rules // those that count now
+	note() *note
 
 	// created tells that the unit of a submit exists; its payload follows on input.
 	created(unit string, received int64) error
@@ -76,5 +80,7 @@ func (s *Server) do(ctx context.Context, x exchange) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h(ctx, x)
+	reply, err := h(ctx, x)
+	s.record(x, reply, err)
+	return reply, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
@@ -15,7 +16,7 @@ import (
 const maxHops = 30
 
 func (s *Server) ping(ctx context.Context, x exchange) (any, error) {
-	target, err := s.target(x.request(), "ping")
+	target, err := s.target(x, access.Ping)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (s *Server) ping(ctx context.Context, x exchange) (any, error) {
 }
 
 func (s *Server) traceroute(ctx context.Context, x exchange) (any, error) {
-	target, err := s.target(x.request(), "traceroute")
+	target, err := s.target(x, access.Traceroute)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +55,10 @@ func hop(h mesh.Hop) controlproto.Hop {
 }
 
 // target decodes the one argument of ping and traceroute (spec
-// control-protocol 3, 4): in text form all of the rest of the line.
-func (s *Server) target(r controlproto.Request, command string) (wire.NodeID, error) {
+// control-protocol 3, 4), in text form all of the rest of the line, if the
+// caller may do that.
+func (s *Server) target(x exchange, command string) (wire.NodeID, error) {
+	r := x.request()
 	target := r.Params
 	if r.Text {
 		if target == "" {
@@ -69,6 +72,9 @@ func (s *Server) target(r controlproto.Request, command string) (wire.NodeID, er
 		if target, ok = value.(string); !ok {
 			return "", invalid(command + " target must be string")
 		}
+	}
+	if err := s.permit(x, access.Request{Command: command, Node: target}, ""); err != nil {
+		return "", err
 	}
 	if strings.EqualFold(target, "localhost") {
 		return s.Node.ID, nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/audit"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/work"
@@ -43,6 +44,7 @@ type Config struct {
 	// Reload applies the configuration anew. Nil, or an error, is answered as
 	// a reload that failed, with number 3 if it is ErrRestart.
 	Reload      func(ctx context.Context) error
+	Audit       *audit.Log   // nil records nothing
 	Logger      *slog.Logger // nil discards
 	MaxSessions int          // 0: DefaultMaxSessions
 }
@@ -73,10 +75,14 @@ func (s *Server) Sessions() int { return len(s.slots) }
 
 // Serve serves the connections of ln until ctx ends or ln is closed; then it
 // closes ln and all connections and waits for them. Requests of version 2 that
-// are under way then are answered that the daemon is shutting down. On a Unix socket
-// signatures are not asked for (spec control-protocol 8), so the caller says
-// whether ln is one. It may be called for several listeners at once.
+// are under way then are answered that the daemon is shutting down. It may be
+// called for several listeners at once. Everything is allowed to everyone.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) error {
+	return s.ServeOn(ctx, ln, Terms{UnixSocket: unixSocket})
+}
+
+// ServeOn is Serve on terms.
+func (s *Server) ServeOn(ctx context.Context, ln net.Listener, terms Terms) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
@@ -105,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) er
 		case s.slots <- struct{}{}:
 			sessions.Go(func() { // ends with its connection, which ends with ctx
 				defer func() { <-s.slots }()
-				s.session(ctx, conn, unixSocket)
+				s.session(ctx, conn, terms)
 			})
 		default:
 			s.Logger.Warn("control connection refused", "address", conn.RemoteAddr(), "cause", "too many sessions")
@@ -116,7 +122,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) er
 }
 
 // session serves one connection to its end.
-func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
+func (s *Server) session(ctx context.Context, conn net.Conn, terms Terms) {
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -124,12 +130,9 @@ func (s *Server) session(ctx context.Context, conn net.Conn, unixSocket bool) {
 	s.Logger.Debug("control client connected", "address", address)
 	defer s.Logger.Debug("control client disconnected", "address", address)
 
-	origin := work.Origin{UnixSocket: unixSocket}
-	if at, ok := conn.RemoteAddr().(mesh.Addr); ok {
-		origin.Node = string(at.Node)
-	}
+	from := callerOf(conn)
 	v1 := &session1{
-		server: s, conn: conn, from: origin,
+		server: s, conn: conn, terms: terms, who: from, from: work.Origin{Node: from.Node, UnixSocket: terms.UnixSocket},
 		r: controlproto.NewReader(conn), w: controlproto.NewWriter(conn),
 	}
 	stop := context.AfterFunc(ctx, v1.stop)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
 )
@@ -18,7 +19,10 @@ import (
 type session1 struct {
 	server *Server
 	conn   net.Conn
+	terms  Terms
+	who    access.Caller
 	from   work.Origin
+	notes  note // of the present request
 	r      *controlproto.Reader
 	w      *controlproto.Writer
 	req    controlproto.Request
@@ -44,6 +48,7 @@ func (s *session1) serve(ctx context.Context) {
 		if len(line) == 0 {
 			continue
 		}
+		s.notes = note{}
 		s.req, err = controlproto.ParseRequest(line)
 		if err == nil && first && s.req.Command == "hello" && !s.req.Text {
 			if s.hello() {
@@ -105,6 +110,9 @@ func (s *session1) answer(reply any, err error) error {
 
 func (s *session1) request() controlproto.Request { return s.req }
 func (s *session1) origin() work.Origin           { return s.from }
+func (s *session1) caller() access.Caller         { return s.who }
+func (s *session1) rules() access.Rules           { return s.terms.rules() }
+func (s *session1) note() *note                   { return &s.notes }
 
 func (s *session1) created(unit string, _ int64) error {
 	s.spent = true

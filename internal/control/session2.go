@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
 )
@@ -215,10 +216,14 @@ type exchange2 struct {
 	in      *io.PipeWriter
 	cancel  context.CancelFunc
 	sealed  atomic.Pointer[string] // signature that came with the end of the input
+	notes   note
 }
 
 func (x *exchange2) request() controlproto.Request { return x.req }
 func (x *exchange2) origin() work.Origin           { return x.session.from }
+func (x *exchange2) caller() access.Caller         { return x.session.who }
+func (x *exchange2) rules() access.Rules           { return x.session.terms.rules() }
+func (x *exchange2) note() *note                   { return &x.notes }
 
 func (x *exchange2) created(unit string, received int64) error {
 	return x.event(controlproto.EventUnit, controlproto.UnitEvent{UnitID: unit, Received: received})

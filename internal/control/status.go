@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/mesh"
 )
@@ -35,6 +36,9 @@ func (s *Server) withCertificates(fields []string) []string {
 }
 
 func (s *Server) status(_ context.Context, x exchange) (any, error) {
+	if err := s.permit(x, access.Request{Command: access.Status}, ""); err != nil {
+		return nil, err
+	}
 	fields, err := s.requestedFields(x.request())
 	if err != nil {
 		return nil, err
@@ -140,7 +144,10 @@ func adverts(st mesh.Status) []controlproto.Advert {
 	return list
 }
 
-func (s *Server) reload(ctx context.Context, _ exchange) (any, error) {
+func (s *Server) reload(ctx context.Context, x exchange) (any, error) {
+	if err := s.permit(x, access.Request{Command: access.Reload}, ""); err != nil {
+		return nil, err
+	}
 	if s.Reload == nil {
 		return reloadFailed("reload is not supported by this version yet", 5), nil
 	}

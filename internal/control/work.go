@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
+	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work"
 )
@@ -26,10 +28,16 @@ func (s *Server) work(ctx context.Context, x exchange) (any, error) {
 	}
 	switch a.sub { // these need no signature
 	case "status":
+		if err := s.permitUnit(x, access.WorkList, a.unit); err != nil {
+			return nil, err
+		}
 		u, err := s.Work.Status(a.unit)
 		return view(x, u), err
 	case "adopt":
-		return s.workAdopt(ctx, a)
+		return s.workAdopt(ctx, x, a)
+	}
+	if err := s.permitUnit(x, commandOf(a.sub), a.unit); err != nil {
+		return nil, err
 	}
 	if err := s.Work.Authorize(a.sub, a.unit, a.signature, x.origin()); err != nil {
 		return nil, err
@@ -57,8 +65,28 @@ func outcome(done, notYet, unit string, pending bool, err error) (any, error) {
 	return map[string]string{done: unit}, nil
 }
 
+// commandOf is the command of the access rules for a request about a unit.
+func commandOf(sub string) string {
+	switch sub {
+	case "cancel":
+		return access.WorkCancel
+	case "release", "force-release":
+		return access.WorkRelease
+	}
+	return access.WorkResults
+}
+
 func (s *Server) workList(x exchange, a workArgs) (any, error) {
 	units := map[string]controlproto.UnitStatus{}
+	var err error
+	if a.one {
+		err = s.permitUnit(x, access.WorkList, a.unit)
+	} else {
+		err = s.permit(x, access.Request{Command: access.WorkList, Any: true}, "")
+	}
+	if err != nil {
+		return nil, err
+	}
 	if a.one {
 		u, err := s.Work.Status(a.unit)
 		if err != nil {
@@ -67,6 +95,7 @@ func (s *Server) workList(x exchange, a workArgs) (any, error) {
 		units[a.unit] = u
 	} else {
 		units = s.Work.List()
+		maps.DeleteFunc(units, func(id string, _ controlproto.UnitStatus) bool { return !s.mayList(x, id) })
 	}
 	for id, u := range units {
 		units[id] = view(x, u)
@@ -83,20 +112,33 @@ func view(x exchange, u controlproto.UnitStatus) controlproto.UnitStatus {
 }
 
 // workAdopt takes over a unit that another controller has submitted.
-func (s *Server) workAdopt(ctx context.Context, a workArgs) (any, error) {
-	id, err := s.Work.Adopt(ctx, a.adopt)
+func (s *Server) workAdopt(ctx context.Context, x exchange, a workArgs) (any, error) {
+	r := access.Request{Command: access.WorkAdopt, Node: a.adopt.Node, Any: true}
+	if err := s.permit(x, r, a.adopt.UnitID); err != nil {
+		return nil, err
+	}
+	id, err := s.Work.Adopt(ctx, a.adopt, func(workType string) error {
+		r.WorkType, r.Any = workType, false
+		return s.permit(x, r, a.adopt.UnitID)
+	})
 	if err != nil {
 		return nil, err
 	}
+	x.note().unit = id
 	return controlproto.Adopted{Result: controlproto.ResultAdopted, UnitID: id}, nil
 }
 
 // workSubmit takes a unit's payload and starts it.
 func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, error) {
+	r := access.Request{Command: access.WorkSubmit, WorkType: a.submit.WorkType, Node: a.submit.Node}
+	if err := s.permit(x, r, a.submit.UnitID); err != nil {
+		return nil, err
+	}
 	sub, err := s.Work.Create(a.submit, x.origin())
 	if err != nil {
 		return nil, err
 	}
+	x.note().unit = sub.ID()
 	if sub.Streams() {
 		return s.workStream(ctx, x, sub)
 	}
@@ -129,6 +171,7 @@ func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submissio
 		sub.Abort(err)
 		return nil, err
 	}
+	s.record(x, nil, nil) // it is accepted
 	unwatch := s.endInput(ctx, x, sub.ID())
 	_, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{x.input()}, make([]byte, streamBlock))
 	unwatch()
@@ -185,6 +228,7 @@ func (s *Server) workFollow(ctx context.Context, x exchange, a workArgs) (any, e
 		return nil, err
 	}
 	defer stop()
+	s.record(x, nil, nil)
 	if a.startpos < 0 || a.stderr && a.stderrpos < 0 { // nothing comes before the first byte
 		u, err := s.Work.Status(a.unit)
 		return view(x, u), err

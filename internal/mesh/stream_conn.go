@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -154,6 +155,12 @@ func (c *streamConn) end(send, read bool) {
 	if last {
 		c.session.release()
 	}
+}
+
+// ConnectionState is that of the TLS of the session. The end that listens has
+// accepted the certificates in it, if there are any.
+func (c *streamConn) ConnectionState() tls.ConnectionState {
+	return c.session.conn.ConnectionState().TLS
 }
 
 // LocalAddr and RemoteAddr are of type Addr.

@@ -19,7 +19,9 @@ type Source struct {
 	Ready    func() bool   // all that is configured runs
 	// Certificates are those of all TLS sections; nil is none.
 	Certificates func() []pki.Certificate
-	Version      string // of ansible/receptor that the node is compatible with
+	// Audit is how many entries of the audit log were written, and how many lost; nil is none.
+	Audit   func() (written, lost uint64)
+	Version string // of ansible/receptor that the node is compatible with
 }
 
 // collector asks a Source at each scrape.
@@ -52,6 +54,11 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 			gauge("certificate_seconds_left", "Seconds until a certificate ends; negative if it has ended. Of a file of authorities the last to end counts, else the first.",
 				time.Until(x.Until).Seconds(), "section", x.Section, "name", x.Entry, "use", x.Use, "file", x.File)
 		}
+	}
+	if c.Audit != nil {
+		written, lost := c.Audit()
+		count("audit_entries", "Entries of the audit log that were written.", written)
+		count("audit_entries_lost", "Entries of the audit log that were lost, as it could not be written.", lost)
 	}
 	if c.Work == nil {
 		return

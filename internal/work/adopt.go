@@ -19,9 +19,11 @@ const adoptPatience = 20 * time.Second
 // keeps its own; it sees the unit gone once it was released here.
 //
 // The node is asked for the unit first; ctx bounds that wait. A unit that this
-// node stands for already is answered with the id that it has. Errors are *Error:
-// Invalid, NotFound (the tls-client entry, or the unit), Denied, or Unreachable.
-func (m *Manager) Adopt(ctx context.Context, a controlproto.Adopt) (id string, err error) {
+// node stands for already is answered with the id that it has. allow is asked
+// when the work type is known, and before anything is told or made. Errors are
+// those of allow, or *Error: Invalid, NotFound (the tls-client entry, or the
+// unit), Denied, or Unreachable.
+func (m *Manager) Adopt(ctx context.Context, a controlproto.Adopt, allow func(workType string) error) (id string, err error) {
 	if err := m.checkAdopt(a); err != nil {
 		return "", err
 	}
@@ -29,9 +31,15 @@ func (m *Manager) Adopt(ctx context.Context, a controlproto.Adopt) (id string, e
 		return "", err
 	}
 	if u := m.standsFor(a); u != nil {
-		return u.id, nil
+		u.mu.Lock()
+		workType := u.far.RemoteWorkType
+		u.mu.Unlock()
+		return u.id, allow(workType)
 	}
 	st, err := m.askToAdopt(ctx, a)
+	if err == nil {
+		err = allow(st.WorkType)
+	}
 	if err != nil {
 		return "", err
 	}

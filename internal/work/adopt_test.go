@@ -41,14 +41,14 @@ func TestAdopt(t *testing.T) {
 			for i := range ids {
 				wg.Go(func() {
 					var err error
-					if ids[i], err = baz.m.Adopt(t.Context(), q); err != nil {
+					if ids[i], err = baz.m.Adopt(t.Context(), q, anyType); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
 			l.cut()
-			again, err := baz.m.Adopt(t.Context(), q) // known already, so nobody is asked
+			again, err := baz.m.Adopt(t.Context(), q, anyType) // known already, so nobody is asked
 			l.mend()
 			if err != nil || ids[0] == "" || again != ids[0] || ids[1] != ids[0] || ids[2] != ids[0] || ids[3] != ids[0] || len(baz.m.List()) != 1 {
 				t.Fatalf("adopted as %v and %s, %v", ids, again, err)
@@ -93,7 +93,7 @@ func TestAdoptEnded(t *testing.T) {
 	id := p.mustHand(t, "cat", "hello\n")
 	p.foo.await(id, controlproto.Succeeded)
 	baz, _ := p.link.second(t, "baz")
-	mine, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: p.far(id)})
+	mine, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: p.far(id)}, anyType)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestAdoptCancel(t *testing.T) {
 	id := p.mustHand(t, "sleep", "")
 	p.foo.await(id, controlproto.Running)
 	baz, _ := p.link.second(t, "baz")
-	mine, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: p.far(id)})
+	mine, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: p.far(id)}, anyType)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,11 +135,11 @@ func TestAdoptFromVersion1(t *testing.T) {
 	foo, l := newMixed(t, p, func(c *Config) {
 		c.Keys.Sign = func(k sign.Claims) (string, error) { return "token for " + k.Node, nil }
 	})
-	id, err := foo.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "RemUnit1", SignWork: true})
+	id, err := foo.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "RemUnit1", SignWork: true}, anyType)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := foo.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "RemUnit1"}); again != id || err != nil {
+	if again, err := foo.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "RemUnit1"}, anyType); again != id || err != nil {
 		t.Errorf("%s %v", again, err)
 	}
 	foo.awaitThat(id, "mirrored", func(u controlproto.UnitStatus) bool {
@@ -179,13 +179,13 @@ func TestAdoptRefused(t *testing.T) {
 		{controlproto.Adopt{Node: "bar", UnitID: far, TLSClient: "nosuch"}, controlproto.NotFound, "unknown TLS config nosuch"},
 		{controlproto.Adopt{Node: "bar", UnitID: far, SignWork: true}, controlproto.Denied, "signing key is empty"},
 	} {
-		_, err := baz.m.Adopt(t.Context(), tt.q)
+		_, err := baz.m.Adopt(t.Context(), tt.q, anyType)
 		if controlproto.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v, want %s %s", tt.q, err, tt.code, tt.want)
 		}
 	}
 	l.cut()
-	_, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: far})
+	_, err := baz.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: far}, anyType)
 	if controlproto.CodeOf(err) != controlproto.Unreachable || !strings.Contains(err.Error(), "node bar cannot be reached: no route to node; try again") {
 		t.Errorf("%v", err)
 	}
@@ -210,7 +210,7 @@ func TestAdoptIsBounded(t *testing.T) {
 			}
 		})
 		n.m.watch.close() // waiting for inotify would hold the clock
-		_, err := n.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "Abcdefgh"})
+		_, err := n.m.Adopt(t.Context(), controlproto.Adopt{Node: "bar", UnitID: "Abcdefgh"}, anyType)
 		if controlproto.CodeOf(err) != controlproto.Unreachable || !strings.Contains(err.Error(), "no answer in time") {
 			t.Errorf("%v", err)
 		}
@@ -250,3 +250,6 @@ func TestAdoptWhileUnitsAreDriven(t *testing.T) {
 	<-done
 	<-done
 }
+
+// anyType allows to adopt units of all work types.
+func anyType(string) error { return nil }
