@@ -120,8 +120,8 @@ func New(node string, log *slog.Logger) *Log {
 	return &Log{node: node, log: log, wake: make(chan struct{}, 1), users: make(map[uint32]string)}
 }
 
-// Use has entries written to f from now on; nil ends the record. Those that wait
-// are written to the file before, which is then closed.
+// Use has entries written to f from now on, those that wait included; nil ends
+// the record when they are written. The file before is closed.
 func (l *Log) Use(f *File) {
 	l.mu.Lock()
 	if l.next != nil {
@@ -221,14 +221,14 @@ func (l *Log) flush() bool {
 	for {
 		l.mu.Lock()
 		batch := append([]Entry(nil), l.queue[:min(len(l.queue), maxBatch)]...)
-		gap, swap, reopen := l.gap, l.swap, l.reopen
+		gap, swap, end, reopen := l.gap, l.swap, l.next == nil, l.reopen
 		if len(batch) < len(l.queue) {
 			gap = 0 // it comes behind the others
 		}
 		l.mu.Unlock()
 		idle := len(batch) == 0 && gap == 0
 		switch {
-		case swap && (idle || l.file == nil):
+		case swap && (!end || idle || l.file == nil):
 			l.change()
 			continue
 		case idle && (!reopen || l.file == nil):
@@ -247,7 +247,7 @@ func (l *Log) flush() bool {
 		if !swap {
 			return false
 		}
-		l.change() // perhaps it goes better there
+		l.change() // nobody wants it any more
 	}
 }
 

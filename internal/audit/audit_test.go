@@ -177,7 +177,6 @@ func TestMoved(t *testing.T) {
 	if got := units(entries(t, name+".1")) + "|" + units(entries(t, name+".2")); got != "1|2" {
 		t.Errorf("moved files have %q", got)
 	}
-	// An entry may be in either of two files where one takes the place of the other.
 	if got := strings.TrimSpace(units(entries(t, name)) + " " + units(entries(t, name+".other"))); got != "3 4" {
 		t.Errorf("the last files have %q", got)
 	}

@@ -96,14 +96,18 @@ func TestNames(t *testing.T) {
 		same.Use = "authorities"
 		return []pki.Certificate{c, same}
 	}
-	url := serve(t, Source{Node: a, Sessions: func() int { return 3 }, Ready: func() bool { return true }, Version: "1.5.0", Certificates: certificates})
+	url := serve(t, Source{
+		Node: a, Sessions: func() int { return 3 }, Ready: func() bool { return true }, Version: "1.5.0",
+		Certificates: certificates,
+		Audit:        func() (written, lost uint64) { return 7, 2 },
+	})
 	code, text := get(t, url+"/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("%d: %s", code, text)
 	}
 	for _, want := range []string{
 		`receptor_info{node="a",version="1.5.0"} 1`, "receptor_links 1", "receptor_links_established_total 1", "receptor_links_ended_total 0",
-		`receptor_link_cost{peer="b"} 1`, "receptor_routes 1", "receptor_known_nodes 2", "receptor_control_sessions 3", `receptor_drops_total{cause="firewall"} 0`,
+		`receptor_link_cost{peer="b"} 1`, "receptor_routes 1", "receptor_known_nodes 2", "receptor_control_sessions 3", "receptor_audit_entries_total 7", "receptor_audit_entries_lost_total 2", `receptor_drops_total{cause="firewall"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("no %s", want)
