@@ -59,6 +59,14 @@ func New(t *testing.T, p Programs, dir, id, config string) *Node {
 	return n
 }
 
+// Whole is New for a node whose configuration is config alone. Its control socket
+// must be DIR/ID.sock.
+func Whole(t *testing.T, p Programs, dir, id, config string) *Node {
+	n := New(t, p, dir, id, config)
+	n.whole = true
+	return n
+}
+
 // DataDir holds the node's units.
 func (n *Node) DataDir() string { return filepath.Join(n.Dir, "data", n.ID) }
 
