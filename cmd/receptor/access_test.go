@@ -247,3 +247,30 @@ func TestAccessRulesOfThisMachine(t *testing.T) {
 		t.Errorf("rules %+v", rules)
 	}
 }
+
+// TestControllerThatMayNotLook: a unit whose controller may submit it and not
+// look at it says so, and goes on when that is allowed.
+func TestControllerThatMayNotLook(t *testing.T) {
+	conf := func(commands string) string {
+		return "- node: {id: executor, datadir: DIR/data}\n- tcp-listener: {bindaddr: HOST, port: 2363}\n- work-command: {worktype: good, command: echo, params: done}\n" +
+			"- control-service:\n    filename: DIR/s\n    accessrules:\n    - {action: allow, group: " + fmt.Sprint(os.Getgid()) + "}\n    - {action: allow, node: ctl, commands: " + commands + "}\n"
+	}
+	e := startDaemon(t, conf("[work-submit]"))
+	c := startDaemon(t, "- node: {id: ctl, datadir: DIR/data}\n- tcp-peer: {address: 'HOST:2363'}\n- control-service: {filename: DIR/s}\n")
+	c.until("route", func() bool { return strings.Contains(c.ask("ping executor"), `"Success":true`) })
+	answer, unit := c.submit("work submit executor good")
+	if !strings.Contains(answer, "Job Started") {
+		t.Fatal(answer)
+	}
+	c.until("reason", func() bool { return strings.Contains(c.unit(unit).Detail, "permission denied: work-results") })
+	e.reload(conf("[work]"))
+	c.until("end of the unit", func() bool { return c.unit(unit).State == controlproto.Succeeded })
+	e.reload(conf("[work-submit, work-list, work-results]"))
+	if got := c.ask("work release " + unit); !strings.Contains(got, "permission denied: work-release of work type good") {
+		t.Errorf("release that the other node does not allow: %s", got)
+	}
+	e.reload(conf("[work]"))
+	if got := c.ask("work release " + unit); !strings.Contains(got, "released") {
+		t.Errorf("release: %s", got)
+	}
+}
