@@ -75,9 +75,9 @@ func (e Entry) bounded() Entry {
 
 func cut(s string, most int) string {
 	if len(s) <= most {
-		return s
+		return strings.Clone(s) // it may be a part of a long line
 	}
-	return strings.ToValidUTF8(strings.Clone(s[:most]), "") + "..."
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // appendLine appends the entry as a line.

@@ -338,7 +338,7 @@ func TestConnectLendsNoName(t *testing.T) {
 	uid := uint32(os.Getuid())
 	connect := access.Rule{Allow: true, UID: &uid, Commands: []string{access.Connect}}
 	g.allow(connect)
-	for _, target := range []string{"executor01 control", "localhost control", "relayer01 control"} {
+	for _, target := range []string{"executor01 control", "LocalHost control", "relayer01 control", "relayer01 control\x00"} {
 		if got := g.dial().answer("connect " + target); !strings.HasPrefix(got, "ERROR: permission denied: connect to ") {
 			t.Errorf("%s: %s", target, got)
 		}

@@ -24,6 +24,7 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 	if strings.EqualFold(a.node, "localhost") {
 		a.node = string(s.Node.ID)
 	}
+	a.service = strings.TrimRight(a.service, "\x00") // as packets have it, so that one service has one name
 	r := access.Request{Command: access.Connect, Node: a.node, Service: a.service, Control: s.isControl(a.node, a.service)}
 	if err := s.permit(x, r, ""); err != nil {
 		return nil, err

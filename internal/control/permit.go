@@ -81,9 +81,17 @@ func (s *Server) permit(x exchange, r access.Request, unit string) error {
 	if d.Rule >= 0 {
 		n.rule = &d.Rule
 	}
-	s.Logger.Warn("request denied", "caller", x.caller().String(), "command", r.Command, "service", r.Service, "runner", r.WorkType,
-		"node", r.Node, "unit", unit)
+	// No more than that: what a caller can vary would fill the log.
+	s.Logger.Warn("request denied", "peer", short(withoutPort(x.caller()).String()), "command", r.Command)
 	return controlproto.New(controlproto.Denied, "permission denied: "+short(r.String())+" is not allowed for "+short(x.caller().String()))
+}
+
+// withoutPort is a caller without the port that its system has picked.
+func withoutPort(c access.Caller) access.Caller {
+	if host, _, err := net.SplitHostPort(c.Address); err == nil {
+		c.Address = host
+	}
+	return c
 }
 
 // short cuts what others have written.
