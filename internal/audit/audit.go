@@ -120,7 +120,7 @@ func New(node string, log *slog.Logger) *Log {
 	return &Log{node: node, log: log, wake: make(chan struct{}, 1), users: make(map[uint32]string)}
 }
 
-// Use has entries written to f from now on, those that wait included; nil ends
+// Use, not of the nil Log, has entries written to f from now on, those that wait included; nil ends
 // the record when they are written. The file before is closed.
 func (l *Log) Use(f *File) {
 	l.mu.Lock()
@@ -134,6 +134,9 @@ func (l *Log) Use(f *File) {
 
 // Reopen has the file opened again before the next entry.
 func (l *Log) Reopen() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	l.reopen = true
 	l.mu.Unlock()
