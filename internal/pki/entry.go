@@ -38,7 +38,7 @@ func (e *entry) String() string { return e.kind + " " + e.name }
 // starts, too.
 func (e *entry) load(cert, key, ca, caProblem string) error {
 	e.cert, e.key, e.ca = cert, key, ca
-	if cert != "" {
+	if cert != "" || e.kind == "tls-server" {
 		p, err := e.readPair()
 		if err != nil {
 			return err

@@ -364,6 +364,7 @@ func TestStartChecks(t *testing.T) {
 		{ServerConfig{Cert: "foo.crt", Key: "foo.key"}, ""},
 		{ServerConfig{Cert: "multi.crt", Key: "multi.key"}, ""},
 		{ServerConfig{Cert: "expired.crt", Key: "expired.key", ClientCAs: "empty.crt"}, ""},
+		{ServerConfig{}, "error preparing tls server config: open : no such file or directory"},
 		{ServerConfig{Cert: "gone.crt", Key: "foo.key"}, "error preparing tls server config: open DIR/gone.crt: no such file or directory"},
 		{ServerConfig{Cert: "foo.crt", Key: "bar.key"}, "error preparing tls server config: tls: private key does not match public key"},
 		{ServerConfig{Cert: "bar.crt", Key: "bar.key"}, "error preparing tls server config: nodeID=foo not found in certificate name(s); names found=[bar]; cfg section=s; server cert=DIR/bar.crt"},
