@@ -54,6 +54,12 @@ var unsaid = regexp.MustCompile(`^(ERROR Backend (sending|receiving) error (read
 var fromTheEnd = regexp.MustCompile(`^(WARNING Backend connection exited \(will retry\)|ERROR Backend receiving error (read tcp .*: read: connection reset by peer|` +
 	`websocket: close 1006 \(abnormal closure\): unexpected EOF))$`)
 
+// refusedCert is the reply to a client whose certificate the service refuses, which
+// may be known a moment before or after the dial is over.
+func refusedCert(code, alert string) map[string]string {
+	return map[string]string{"foo> connect bar control cli": `(Connecting \| then: <connection closed>|ERROR: CRYPTO_ERROR ` + code + ` \(remote\): tls: ` + alert + `)`}
+}
+
 var linkDifferences = map[string]linkDifference{
 	"allowedpeers-numeric": {
 		refused: map[string]string{"foo": "must be a list of texts, but has the number 1 in it"},
@@ -75,6 +81,9 @@ var linkDifferences = map[string]linkDifference{
 		"bar": {`^ERROR Backend (receiving|sending) error remote error: tls: bad certificate`, `^WARNING Backend connection exited \(will retry\)`},
 	}},
 
+	"mesh-mtls-client-cert-for-other-node": {control: refusedCert("0x12a", "bad certificate")},
+	"mesh-mtls-no-client-cert":             {control: refusedCert("0x174", "certificate required")},
+
 	// Stricter here.
 	"mtls-cert-for-other-node-skipcheck": {noLink: true, logs: map[string][]string{
 		"foo": {`^ERROR Backend error: foo: rejected connection with node bar because certificate "CN=baz test cert" .* is that of node baz`},
@@ -89,7 +98,7 @@ var linkDifferences = map[string]linkDifference{
 		"bar": {`^ERROR Backend (receiving|sending) error remote error: tls: bad certificate`},
 	}},
 	"mesh-pin-client-with-require-ignored": {
-		control: map[string]string{"foo> connect bar control cli": `Connecting \| then: <connection closed>`},
+		control: refusedCert("0x12a", "bad certificate"),
 		logs: map[string][]string{
 			"foo": {`^ERROR Connection read error: CRYPTO_ERROR 0x12a \(remote\): tls: bad certificate`},
 			"bar": {`^ERROR RVF failed: presented certificate does not match any pinned fingerprint`},

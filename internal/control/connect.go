@@ -38,6 +38,9 @@ func (s *Server) connect(ctx context.Context, x exchange) (any, error) {
 	}
 	stream, err := s.Node.Dial(ctx, wire.NodeID(a.node), wire.Service(a.service), tlsc)
 	if err != nil {
+		if refused, ok := errors.AsType[*mesh.TLSError](err); ok && refused.Remote {
+			s.refused(a.node+":"+a.service, refused)
+		}
 		return nil, dialError(err)
 	}
 	defer stream.Close()
@@ -82,13 +85,19 @@ func (s *Server) bridge(x exchange, stream net.Conn) {
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
 	_, err := io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, *buf)
-	if refused, ok := errors.AsType[*mesh.TLSError](err); ok { // of our certificate: it comes after the dial has succeeded
-		s.Logger.Error("connection read failed", "peer", stream.RemoteAddr(), "err", refused)
+	if refused, ok := errors.AsType[*mesh.TLSError](err); ok {
+		s.refused(stream.RemoteAddr().String(), refused)
 	}
 	over.Store(true)
 	x.close(all.Load())
 	_ = stream.SetWriteDeadline(time.Now().Add(bridgeGrace))
 	<-up
+}
+
+// refused logs that a service does not accept our certificate. That comes when
+// the dial is over at our side, or has just not succeeded yet.
+func (s *Server) refused(peer string, err *mesh.TLSError) {
+	s.Logger.Error("connection read failed", "peer", peer, "err", err)
 }
 
 // bridgeGrace is how long a service that has ended its direction may take for
