@@ -176,13 +176,4 @@ func (r *refusals) sections(f *config.File) {
 	for _, s := range f.CommandRunners {
 		whole(s.Origin)
 	}
-	for _, s := range f.CertInits {
-		whole(s.Origin)
-	}
-	for _, s := range f.CertRequests {
-		whole(s.Origin)
-	}
-	for _, s := range f.CertSignings {
-		whole(s.Origin)
-	}
 }

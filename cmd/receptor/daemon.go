@@ -50,7 +50,7 @@ type daemon struct {
 }
 
 // runDaemon runs a node until ctx ends, or does what else a command line says.
-func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
+func runDaemon(ctx context.Context, args *config.Args, stdin io.Reader, stdout, stderr io.Writer) error {
 	hup, ignore := hangups() // one that comes from here on reloads when all runs, and ends nothing
 	defer ignore()
 	cfg, err := load(func() (*config.Args, error) { return args, nil })
@@ -59,6 +59,9 @@ func runDaemon(ctx context.Context, args *config.Args, stdout io.Writer) error {
 	}
 	if cfg.PrintVersion {
 		return printVersion(stdout)
+	}
+	if done, err := makeCertificates(ctx, cfg, stdin, stdout, stderr); done || err != nil {
+		return err
 	}
 	d := &daemon{args: args, cfg: cfg, level: new(slog.LevelVar)}
 	d.level.Set(cfg.Log.Level)

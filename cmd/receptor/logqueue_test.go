@@ -152,7 +152,7 @@ func TestDaemonOfAStuckReader(t *testing.T) {
 	}
 	failed := newStuck()
 	defer close(failed.open)
-	if code := run([]string{"--config", file}, failed, io.Discard); code != 1 {
+	if code := run([]string{"--config", file}, nil, failed, io.Discard); code != 1 {
 		t.Errorf("a daemon without its address ends with code %d, want 1", code)
 	}
 }

@@ -17,14 +17,16 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand { // of a daemon that runs in this process
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	testscript.Main(m, map[string]func(){"receptor": main})
 }
 
-// TestScripts runs the program as a user does. Scripts have three commands of
-// their own: `ready SOCKET` waits until a daemon answers there, and
-// `control SOCKET LINE` says a line of version 1 and prints the answer.
+// TestScripts runs the program as a user does. Scripts have commands of
+// their own: `ready SOCKET` waits until a daemon answers there,
+// `control SOCKET LINE` says a line of version 1 and prints the answer,
+// `logged FILE TEXT` waits for a text in a file, and `mode MODE FILE...` compares
+// the modes of files.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"ready":   ready,
 			"control": controlLine,
 			"logged":  awaitText,
+			"mode":    checkMode,
 		},
 	})
 }
@@ -82,6 +85,19 @@ func awaitText(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func checkMode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mode MODE FILE...")
+	}
+	for _, file := range args[1:] {
+		info, err := os.Stat(ts.MkAbs(file))
+		ts.Check(err)
+		if got := fmt.Sprintf("%#o", info.Mode().Perm()); got != args[0] {
+			ts.Fatalf("%s has mode %s, want %s", file, got, args[0])
+		}
+	}
+}
+
 func ask(socket, line string) (string, error) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -103,7 +119,7 @@ func ask(socket, line string) (string, error) {
 // anything else is looked at.
 func TestRunSupervised(t *testing.T) {
 	var out, errs strings.Builder
-	if code := run([]string{superviseCommand, "--no-such-flag"}, &out, &errs); code == 0 {
+	if code := run([]string{superviseCommand, "--no-such-flag"}, nil, &out, &errs); code == 0 {
 		t.Error("a supervisor with a wrong flag succeeds")
 	}
 	if _, err := os.Stat("receptor.yml"); !errors.Is(err, fs.ErrNotExist) {

@@ -25,7 +25,7 @@ func TestManPages(t *testing.T) {
 	if err := help(&text); err != nil {
 		t.Fatal(err)
 	}
-	root := newTools(io.Discard)
+	root := newTools(nil, io.Discard)
 	root.Short = "a node of a mesh that runs work for other nodes"
 	root.Long = "    " + strings.ReplaceAll(strings.TrimSpace(text.String()), "\n", "\n    ") // verbatim
 	root.DisableAutoGenTag = true

@@ -86,7 +86,7 @@ func TestShutdownDoesNotWaitForAStuckNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	running.Go(func() { ended <- runDaemon(ctx, config.FromFiles(false, file), t.Output()) })
+	running.Go(func() { ended <- runDaemon(ctx, config.FromFiles(false, file), nil, t.Output(), t.Output()) })
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if answer, err := ask(socket, "ping stuck"); err == nil && strings.Contains(answer, `"Success":true`) {
 			break

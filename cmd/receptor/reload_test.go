@@ -70,7 +70,7 @@ func startDaemonTo(t *testing.T, output io.Writer, conf string, args ...string) 
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { // ends with the test
-		if err := runDaemon(ctx, a, output); err != nil {
+		if err := runDaemon(ctx, a, nil, output, output); err != nil {
 			t.Error(err)
 		}
 	})

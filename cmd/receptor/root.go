@@ -20,20 +20,20 @@ import (
 // run is the program: arguments in, exit code out. Errors of the configuration
 // and of the start go to stdout, as operators of ansible/receptor know it
 // (spec configuration 10, 15).
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == superviseCommand {
 		return supervise.Main(args[1:], stderr) // before all else: that process stays small
 	}
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	var err error
-	if tools := newTools(stdout); len(args) > 0 && isTool(tools, args[0]) {
+	if tools := newTools(stdin, stdout); len(args) > 0 && isTool(tools, args[0]) {
 		tools.SetArgs(args)
 		tools.SetOut(stdout)
 		tools.SetErr(stderr)
 		err = tools.ExecuteContext(ctx)
 	} else {
-		err = runSections(ctx, args, stdout)
+		err = runSections(ctx, args, stdin, stdout, stderr)
 	}
 	if err == nil {
 		return 0
@@ -55,7 +55,7 @@ const superviseCommand = "supervise"
 
 // runSections does what a command line of sections says (spec configuration
 // 3): most often it runs a node.
-func runSections(ctx context.Context, args []string, stdout io.Writer) error {
+func runSections(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	switch {
 	case len(args) == 0:
 		return help(stdout)
@@ -71,7 +71,7 @@ func runSections(ctx context.Context, args []string, stdout io.Writer) error {
 	case a.Completion:
 		return printBashCompletion(stdout)
 	}
-	return runDaemon(ctx, a, stdout)
+	return runDaemon(ctx, a, stdin, stdout, stderr)
 }
 
 const usage = `A node of a mesh that runs work for other nodes.
@@ -83,6 +83,8 @@ Usage:
 
   receptor check FILE...              say everything that is wrong with a configuration, start nothing
   receptor config convert FILE...     write a configuration in another form
+  receptor cert init|request|sign     make an authority, a request for a certificate, a certificate
+  receptor cert show|check FILE...    show certificates, say everything that is wrong with them
   receptor completion SHELL           print a script that completes commands: bash, zsh, fish, powershell
   receptor version                    print the version and what it was built from
   receptor --version                  print the version of ansible/receptor that this is compatible with
@@ -131,7 +133,7 @@ func newHelp(root *cobra.Command, stdout io.Writer) *cobra.Command {
 }
 
 // newTools makes the commands that are no sections.
-func newTools(stdout io.Writer) *cobra.Command {
+func newTools(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:                "receptor",
 		Args:               cobra.ArbitraryArgs,
@@ -148,7 +150,7 @@ func newTools(stdout io.Writer) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cfg.AddCommand(newConvert(stdout))
-	root.AddCommand(newCheck(stdout), cfg, newVersion(stdout))
+	root.AddCommand(newCheck(stdout), cfg, newCert(stdin, stdout), newVersion(stdout))
 	root.SetHelpCommand(newHelp(root, stdout))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

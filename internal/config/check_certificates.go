@@ -54,8 +54,8 @@ func (c *checker) request(s CertRequest) {
 		}
 	}
 	for _, id := range s.NodeIDs {
-		if len(id) > maxCertID {
-			c.wrong(o, "nodeid", "", "node ID of %d bytes: certificates are possible up to %d", len(id), maxCertID)
+		if id == "" || len(id) > maxNodeID {
+			c.wrong(o, "nodeid", "", "node ID of %d bytes: there must be 1 to %d", len(id), maxNodeID)
 		}
 	}
 }

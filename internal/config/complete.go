@@ -17,7 +17,6 @@ const MinIdleTimeout = 21 * time.Second
 // Bounds on names.
 const (
 	maxNodeID  = 255 // bytes: it names a directory
-	maxCertID  = 112 // bytes: longer ones do not fit a certificate
 	maxService = 8   // bytes: its place in a packet
 )
 
@@ -134,8 +133,6 @@ func (c *checker) nodeID(o Origin, id string) {
 		wrong("node ID %q names a directory outside of datadir", id)
 	case strings.ContainsFunc(id, isSlash):
 		c.warn(o, "id", "node ID %q names a directory below another in datadir", id)
-	case len(id) > maxCertID:
-		c.warn(o, "id", "node ID of %d bytes: certificates are possible up to %d", len(id), maxCertID)
 	}
 }
 

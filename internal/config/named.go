@@ -94,10 +94,10 @@ func convertTime(c *conversion, v value) (any, bool) {
 	return t, true
 }
 
-// Bounds on the size of RSA keys: less is refused by what makes them, more
+// Bounds on the size of RSA keys: less is refused by what makes them and by TLS, more
 // takes minutes.
 const (
-	minKeyBits = 512
+	minKeyBits = 1024
 	maxKeyBits = 16384
 )
 

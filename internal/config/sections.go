@@ -281,7 +281,7 @@ var sections = []sectionSpec{
 			{name: "bits", typ: bitsType, help: "Size of the new RSA key in bits; needed with outkey"},
 			{name: "dnsname", typ: textsType, help: "DNS names"},
 			{name: "ipaddress", typ: textsType, help: "IP addresses"},
-			{name: "nodeid", typ: textsType, help: "Node IDs, at most 112 bytes each"},
+			{name: "nodeid", typ: textsType, help: "Node IDs, at most 255 bytes each"},
 			{name: "outreq", typ: textType, required: true, help: "File to write the request to"},
 			{name: "inkey", typ: textType, help: "RSA key to use, PEM file"},
 			{name: "outkey", typ: textType, help: "File to write a new key to"},
