@@ -8,10 +8,11 @@ LDFLAGS  := -s -w $(if $(VERSION),-X main.release=$(VERSION))
 IMAGE    ?= receptor:local
 FUZZTIME ?= 10s
 SOAK     ?= 2m
+ATTACK   ?= 1m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: all build man demo image compose-check test check fuzz e2e soak interop bench cross clean
+.PHONY: all build man demo image compose-check test check vulncheck fuzz e2e soak attack interop bench cross clean
 
 all: build
 
@@ -37,9 +38,12 @@ test: ## unit tests, with the race detector
 check: ## what must hold before a change is merged, besides the tests
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$fmt" ] || { echo "gofmt would change:"; echo "$$fmt"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e,soak,interop,bench ./test/...
+	$(GO) vet -tags e2e,soak,interop,bench,attack ./test/...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+
+vulncheck: ## known vulnerabilities of what is used; passes where the list of them cannot be had
+	sh test/vulncheck.sh
 
 fuzz: ## each fuzz target for FUZZTIME
 	sh test/fuzz.sh $(FUZZTIME)
@@ -49,6 +53,9 @@ e2e: ## real daemons, real failures
 
 soak: ## a mesh that is broken at random for SOAK; SEED=number repeats the decisions of a run
 	SOAK=$(SOAK) $(GO) test -tags soak -count=1 -timeout 0 -v ./test/soak/
+
+attack: ## hostile input to a real daemon for ATTACK; SEED=number repeats it, ONLY=name,... takes some attacks
+	ATTACK=$(ATTACK) $(GO) test -tags attack -count=1 -timeout 0 -v ./test/attack/
 
 interop: ## the same with an ansible/receptor binary in every role: RECEPTOR_PEER=path make interop
 	$(GO) test -tags interop -count=1 -timeout 15m ./test/interop/...

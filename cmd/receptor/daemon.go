@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -27,11 +26,10 @@ import (
 // the order of the fields and stop in the reverse order, each waiting for all
 // that it started.
 type daemon struct {
-	args    *config.Args
-	cfg     *config.File // guarded by reloading once the stages run
-	log     *slog.Logger
-	level   *slog.LevelVar
-	packets *slog.Logger // for lines about packets, whatever the level is
+	args  *config.Args
+	cfg   *config.File // guarded by reloading once the stages run
+	log   *slog.Logger
+	level *slog.LevelVar
 
 	node *mesh.Node
 	work *work.Manager
@@ -70,7 +68,6 @@ func runDaemon(ctx context.Context, args *config.Args, stdin io.Reader, stdout, 
 	log := newLog(stdout, cfg.Log.Format, d.level)
 	defer log.close()
 	d.log = log.Logger
-	d.packets = slog.New(newLogHandler(log.queue, cfg.Log.Format, slog.LevelDebug))
 	for _, w := range cfg.Warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
@@ -82,7 +79,6 @@ func runDaemon(ctx context.Context, args *config.Args, stdin io.Reader, stdout, 
 	if err := d.build(); err != nil {
 		return err
 	}
-	d.setTrace(cfg.Trace)
 	return d.run(ctx, hup)
 }
 
@@ -147,6 +143,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) (err error) {
 	d.records.run(d.audit.Run)
 	d.mesh.run(d.node.Run)
 	d.mesh.run(d.certificates.Run)
+	d.mesh.run(func(ctx context.Context) error { returnMemory(ctx); return nil })
 	if d.work != nil {
 		d.units.run(d.work.Run)
 	}
@@ -172,7 +169,7 @@ func (d *daemon) startSections() error {
 	defer d.reloading.Unlock()
 	d.server = control.New(control.Config{
 		Node: d.node, Work: d.work, Version: controlproto.Release, Certificates: d.certificateStatus,
-		TLSClient: d.meshClientTLS, Reload: d.reload, Audit: d.audit, Logger: d.log, PayloadTrace: d.payloadTrace(),
+		TLSClient: d.meshClientTLS, Reload: d.reload, Audit: d.audit, Logger: d.log,
 	})
 	record, err := openAudit(d.cfg)
 	if err != nil {
@@ -210,32 +207,6 @@ func (d *daemon) reached(nodes []wire.NodeID) {
 	}
 	for _, id := range nodes {
 		d.work.Reached(string(id))
-	}
-}
-
-// payloadTraceVariable has the level of PayloadTrace, a number.
-const payloadTraceVariable = "RECEPTOR_PAYLOAD_TRACE_LEVEL"
-
-// payloadTrace is what the environment says about it.
-func (d *daemon) payloadTrace() control.PayloadTrace {
-	text := os.Getenv(payloadTraceVariable)
-	if text == "" {
-		return 0
-	}
-	level, err := strconv.Atoi(text)
-	if err != nil || level < 0 {
-		d.log.Warn("variable of the environment is ignored: it has to be a number from 0 to 3", "name", payloadTraceVariable, "value", text)
-		return 0
-	}
-	return control.PayloadTrace(level)
-}
-
-// setTrace begins or ends the lines about packets.
-func (d *daemon) setTrace(on bool) {
-	if on {
-		d.node.SetTrace(d.packets)
-	} else {
-		d.node.SetTrace(nil)
 	}
 }
 

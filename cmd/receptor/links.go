@@ -24,9 +24,6 @@ func (d *daemon) openListener(l config.Listener) (opened, error) {
 	}
 	ln, err := d.listen(l, tlsc)
 	if err != nil {
-		if l.Transport == config.UDP {
-			d.log.Error("listener failed", "address", l.Address, "err", err)
-		}
 		return opened{}, err
 	}
 	return opened{
@@ -77,7 +74,9 @@ func (d *daemon) openPeer(p config.Peer) (opened, error) {
 			_ = d.node.KeepLink(ctx, dialer, policy, p.Redial)
 			return nil
 		}},
-		ready: func() { d.log.Debug("dialling", "link", transportName(p.Transport), "address", p.Address) },
+		ready: func() {
+			d.log.Debug("dialling", "link", transportName(p.Transport), "address", config.Redacted(p.Address))
+		},
 	}, nil
 }
 

@@ -118,8 +118,8 @@ func TestLogSaysWhatWasDropped(t *testing.T) {
 	} {
 		s := newStuck()
 		l := newLog(s, format, slog.LevelInfo)
-		for range 3 * logBacklog / 1000 {
-			l.Info(strings.Repeat("x", 1000))
+		for i := range 3 * logBacklog / 1000 {
+			l.Info(fmt.Sprint(i) + strings.Repeat("x", 1000)) // each another message: those of one kind are bounded
 		}
 		close(s.open)
 		if !l.close() {

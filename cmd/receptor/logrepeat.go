@@ -14,6 +14,12 @@ const (
 	// maxRepeats is how many failures are known at a time; any further are
 	// logged each time.
 	maxRepeats = 256
+	// maxFailures is how many different failures of one kind, which is what the message
+	// says, are logged in a repeatInterval, and maxNews how many lines of one kind at level
+	// info: the others are counted together. Otherwise whoever can make the daemon log
+	// could fill its disk, by connecting under ever new names for instance.
+	maxFailures = 100
+	maxNews     = 1000
 )
 
 // repeatedKey has the number of lines that one stands for, besides itself.
@@ -35,8 +41,29 @@ type repeatHandler struct {
 type repeats struct {
 	mu     sync.Mutex // held while lines are written, too: they are in order
 	known  map[string]*repeat
+	kinds  map[string]*tally
 	timer  *time.Timer // runs while any is known
 	closed bool
+}
+
+// tally is how many lines with one message were logged since a time.
+type tally struct {
+	since time.Time
+	lines int
+}
+
+// room tells whether another line of a kind may be logged, and counts it.
+func (s *repeats) room(message string, most int) bool {
+	k := s.kinds[message]
+	if k == nil { // messages are fixed texts, so there are not many
+		k = &tally{}
+		s.kinds[message] = k
+	}
+	if now := time.Now(); now.Sub(k.since) >= repeatInterval {
+		k.since, k.lines = now, 0
+	}
+	k.lines++
+	return k.lines <= most || s.closed
 }
 
 // repeat is a failure that was logged at most a repeatInterval ago.
@@ -49,7 +76,7 @@ type repeat struct {
 }
 
 func newRepeatHandler(next slog.Handler) *repeatHandler {
-	return &repeatHandler{next: next, seen: &repeats{known: make(map[string]*repeat)}}
+	return &repeatHandler{next: next, seen: &repeats{known: make(map[string]*repeat), kinds: make(map[string]*tally)}}
 }
 
 // Enabled is that of the next handler.
@@ -102,22 +129,35 @@ func (h *repeatHandler) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return true
 		})
-		return h.next.Handle(ctx, r)
+		if s.room(r.Message, maxNews) {
+			return h.next.Handle(ctx, r)
+		}
+		return s.note(ctx, r.Message, true, &repeat{next: h.next}, r)
 	}
 	of := *h
 	r.Attrs(func(a slog.Attr) bool { of.note(a); return true })
 	key := r.Message + passing.ReplaceAllString(of.attrs, "*")
+	if s.known[key] == nil && !s.room(r.Message, maxFailures) {
+		return s.note(ctx, r.Message, true, &repeat{next: h.next}, r)
+	}
+	return s.note(ctx, key, false, &repeat{link: of.link, next: h.next}, r)
+}
+
+// note counts a record that is known by that key. One that is new is logged, and
+// known from then on; always tells that it is whatever the bound.
+func (s *repeats) note(ctx context.Context, key string, always bool, fresh *repeat, r slog.Record) error {
 	if known := s.known[key]; known != nil {
 		known.count, known.last = known.count+1, r.Clone()
 		return nil
 	}
-	if len(s.known) < maxRepeats && !s.closed {
-		s.known[key] = &repeat{link: of.link, next: h.next, said: time.Now()}
+	if (always || len(s.known) < maxRepeats) && !s.closed {
+		fresh.said = time.Now()
+		s.known[key] = fresh
 		if s.timer == nil {
 			s.timer = time.AfterFunc(repeatInterval, s.tick)
 		}
 	}
-	return h.next.Handle(ctx, r)
+	return fresh.next.Handle(ctx, r)
 }
 
 // end forgets the failures of a link.

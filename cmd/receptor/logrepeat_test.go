@@ -25,21 +25,6 @@ func (w *writes) since() []string {
 	return lines
 }
 
-// Ports of connections and times do not make a failure another one.
-func TestPassingPartsOfFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var w writes
-		l, seen := repeating(&w)
-		defer seen.close()
-		for i := range 3 {
-			l.Warn("websocket server", "err", fmt.Sprintf("http: TLS handshake error from 127.0.0.1:%d: x", 40000+i))
-			l.Warn("link dial failed", "err", fmt.Sprintf("certificate has expired: current time 2026-01-01T00:00:0%dZ is after 2025", i), "retry", true)
-		}
-		expect(t, &w, "http: TLS handshake error from 127.0.0.1:40000: x",
-			"Backend connection failed (will retry): certificate has expired: current time 2026-01-01T00:00:00Z is after 2025")
-	})
-}
-
 func repeating(w *writes) (*slog.Logger, *repeats) {
 	h := newRepeatHandler(newLogHandler(w, config.LogText, slog.LevelDebug))
 	return slog.New(h), h.seen
@@ -121,24 +106,63 @@ func TestDifferentFailures(t *testing.T) {
 	})
 }
 
-// There is a bound, beyond which all is logged.
+// Failures of one kind that are all different are logged up to a bound, and counted
+// beyond it. Each of them was logged once.
 func TestManyFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		for i := range 10 * maxFailures {
+			l.Warn("m", "a", i)
+		}
+		if got := len(w.since()); got != maxFailures+1 { // the first of those that are counted, too
+			t.Errorf("%d lines, want %d", got, maxFailures+1)
+		}
+		l.Warn("other")
+		expect(t, &w, "other")
+		time.Sleep(repeatInterval)
+		expect(t, &w, fmt.Sprintf("m a=%d repeated=%d", 10*maxFailures-1, 9*maxFailures-2))
+		l.Warn("m", "a", 1)
+		expect(t, &w, "m a=1")
+		time.Sleep(3 * repeatInterval)
+		synctest.Wait()
+		if len(seen.known) != 0 || seen.timer != nil {
+			t.Errorf("%d are known still", len(seen.known))
+		}
+	})
+}
+
+// There is a bound on the failures that are known, beyond which all of them are logged.
+func TestManyKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w writes
 		l, seen := repeating(&w)
 		defer seen.close()
 		for range 2 {
 			for i := range maxRepeats + 10 {
-				l.Warn("m", "a", i)
+				l.Warn(fmt.Sprint("m", i))
 			}
 		}
 		if got := len(w.since()); got != maxRepeats+20 {
 			t.Errorf("%d lines, want %d", got, maxRepeats+20)
 		}
-		time.Sleep(3 * repeatInterval)
-		synctest.Wait()
-		if len(seen.known) != 0 || seen.timer != nil {
-			t.Errorf("%d are known still", len(seen.known))
+	})
+}
+
+// News of one kind are bounded too.
+func TestManyNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		for i := range 3 * maxNews {
+			l.Info("link up", "peer", i)
 		}
+		if got := len(w.since()); got != maxNews+1 {
+			t.Errorf("%d lines, want %d", got, maxNews+1)
+		}
+		time.Sleep(repeatInterval)
+		expect(t, &w, fmt.Sprintf("Connection established with %d repeated=%d", 3*maxNews-1, 2*maxNews-2))
 	})
 }

@@ -17,7 +17,7 @@ func (d *daemon) openMetrics(m config.Metrics) (opened, error) {
 		return opened{}, fmt.Errorf("error listening on TCP: %w", err)
 	}
 	source := metrics.Source{
-		Node: d.node, Work: d.work, Sessions: d.server.Sessions, Ready: d.ready.Load, Version: controlproto.Release,
+		Node: d.node, Work: d.work, Sessions: d.server.Sessions, Refused: d.server.Refused, Ready: d.ready.Load, Version: controlproto.Release,
 		Certificates: d.certificates.Certificates, Audit: d.audit.Counts,
 	}
 	return opened{

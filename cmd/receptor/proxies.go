@@ -78,11 +78,7 @@ func (d *daemon) openCommandService(c config.CommandService) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	o, err := d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command, TLS: tlsc})
-	o.ready = func() {
-		d.log.Info("command service running", "service", c.Service, "command", c.Command, "tls", c.TLS)
-	}
-	return o, err
+	return d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command, TLS: tlsc})
 }
 
 // openIPRouter makes a tun device and takes the name of the network.

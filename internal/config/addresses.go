@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -112,6 +114,25 @@ func checkAddress(s string) error {
 
 func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 
+// Redacted is an address for logs and errors: without a password, if it is a URL
+// that has one, whether it can be parsed or not.
+func Redacted(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return address
+	}
+	host := rest[:cmp.Or(strings.IndexAny(rest, "/?#")+1, len(rest)+1)-1]
+	at := strings.LastIndexByte(host, '@')
+	if at < 0 {
+		return address
+	}
+	user, _, hidden := strings.Cut(host[:at], ":")
+	if !hidden {
+		return address
+	}
+	return scheme + "://" + user + ":xxxxx" + rest[at:]
+}
+
 // asURL takes the URL of a WebSocket listener.
 func (c *conversion) asURL(v value) (string, bool) {
 	const hint = "a URL is ws://HOST:PORT/PATH or wss://HOST:PORT/PATH"
@@ -121,10 +142,13 @@ func (c *conversion) asURL(v value) (string, bool) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return "", c.fail(hint, "address %s is not a valid URL: %v", s, err)
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // the rest repeats the address
+		}
+		return "", c.fail(hint, "address %s is not a valid URL: %v", Redacted(s), err)
 	}
 	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-		return "", c.fail(hint, "address %s is not the URL of a WebSocket", u.Redacted())
+		return "", c.fail(hint, "address %s is not the URL of a WebSocket", Redacted(s))
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n > maxPort {

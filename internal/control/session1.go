@@ -25,6 +25,7 @@ type session1 struct {
 	notes  note // of the present request
 	r      *controlproto.Reader
 	w      *controlproto.Writer
+	here   *presence
 	req    controlproto.Request
 	spent  bool        // the connection is closed after this request
 	v2     atomic.Bool // a session2 serves the connection
@@ -38,9 +39,11 @@ func (s *session1) serve(ctx context.Context) {
 		return
 	}
 	for first := true; !s.spent; first = false {
+		s.here.read(true)
 		line, err := s.r.ReadLine()
+		s.here.read(false)
 		if err != nil {
-			if errors.Is(err, controlproto.ErrLineTooLong) {
+			if errors.Is(err, controlproto.ErrLineTooLong) || errors.Is(err, controlproto.ErrBusy) {
 				_ = s.w.Line("ERROR: " + err.Error())
 			}
 			return
@@ -50,6 +53,7 @@ func (s *session1) serve(ctx context.Context) {
 		}
 		s.notes = note{}
 		s.req, err = controlproto.ParseRequest(line)
+		s.r.Free() // nothing of the line is in the request
 		if err == nil && first && s.req.Command == "hello" && !s.req.Text {
 			if s.hello() {
 				s.v2.Store(true)
@@ -103,6 +107,9 @@ func (s *session1) answer(reply any, err error) error {
 		text := strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", " ")
 		return s.w.Line("ERROR: " + text)
 	case reply != nil:
+		if ready, ok := reply.(encoded); ok {
+			return s.w.Raw(ready)
+		}
 		return s.w.JSON(reply)
 	}
 	return nil
@@ -151,7 +158,7 @@ func (s *session1) connecting() error {
 
 func (s *session1) input() io.Reader                     { return s.r }
 func (s *session1) seal() string                         { return "" }
-func (s *session1) output() io.Writer                    { return s.conn }
+func (s *session1) output() io.Writer                    { return s.here.writer() }
 func (s *session1) stderr([]byte) error                  { return nil }
 func (s *session1) status(controlproto.UnitStatus) error { return nil }
 func (s *session1) hangup() bool {

@@ -89,9 +89,11 @@ func (s *session2) gone() bool {
 
 func (s *session2) readLines(ctx context.Context) error {
 	for {
+		s.here.read(true)
 		line, err := s.r.ReadLine()
+		s.here.read(false)
 		if err != nil {
-			if errors.Is(err, controlproto.ErrLineTooLong) {
+			if errors.Is(err, controlproto.ErrLineTooLong) || errors.Is(err, controlproto.ErrBusy) {
 				s.fail(0, controlproto.New(controlproto.Invalid, err.Error()))
 			}
 			return err
@@ -100,6 +102,7 @@ func (s *session2) readLines(ctx context.Context) error {
 			continue
 		}
 		l, err := controlproto.ParseLine2(line)
+		s.r.Free() // nothing of the line is in the request
 		if err != nil {
 			s.fail(0, err)
 			return err
@@ -142,7 +145,9 @@ func (s *session2) start(ctx context.Context, r controlproto.Request) {
 	}
 	ctx, x.cancel = context.WithCancel(ctx)
 	s.active[r.ID] = x
+	s.here.work(1)
 	s.requests.Go(func() { // ends with the request, whose context ends with the session
+		defer s.here.work(-1)
 		defer x.cancel()
 		reply, err := s.server.do(ctx, x)
 		x.pr.Close() // input that still comes is dropped
@@ -270,6 +275,10 @@ func (x *exchange2) event(name string, data any) error {
 func (x *exchange2) answer(reply any, err error) {
 	if err != nil {
 		x.session.fail(x.req.ID, err)
+		return
+	}
+	if ready, ok := reply.(encoded); ok {
+		_ = x.session.w.Result(x.req.ID, ready[:len(ready)-1])
 		return
 	}
 	if reply == nil {

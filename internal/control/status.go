@@ -43,6 +43,11 @@ func (s *Server) status(_ context.Context, x exchange) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.answers.get(s.Node.Turn, fields, func() map[string]any { return s.statusReply(fields) })
+}
+
+// statusReply is the answer to who asks for these members.
+func (s *Server) statusReply(fields []string) map[string]any {
 	// The cheap members are what every call of the CLI asks for first.
 	var st mesh.Status
 	if slices.ContainsFunc(fields, func(f string) bool {
@@ -75,7 +80,7 @@ func (s *Server) status(_ context.Context, x exchange) (any, error) {
 			}
 		}
 	}
-	return reply, nil
+	return reply
 }
 
 // requestedFields are the members asked for: all without a list, else those

@@ -22,6 +22,11 @@ type Reader struct {
 	r    *bufio.Reader
 	line []byte
 	max  int // bytes of a line, without its LF
+
+	memory       *Memory // for long lines; nil if there is no bound
+	preferred    bool    // by it
+	paid         int     // what line holds of it, in bytes
+	begun, ended func()
 }
 
 // NewReader returns a Reader on r.
@@ -31,9 +36,13 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 4
 // valid until the next call. A line that ends with the stream counts as one;
 // io.EOF comes only between lines.
 func (r *Reader) ReadLine() ([]byte, error) {
+	r.Free()
 	r.line = r.line[:0]
 	for {
 		part, err := r.r.ReadSlice('\n')
+		if !r.room(len(part)) {
+			return nil, ErrBusy
+		}
 		r.line = append(r.line, part...)
 		if len(r.line) > r.max+1 {
 			return nil, ErrLineTooLong
@@ -42,6 +51,9 @@ func (r *Reader) ReadLine() ([]byte, error) {
 		case err == bufio.ErrBufferFull:
 			continue
 		case err == io.EOF && len(r.line) > 0, err == nil:
+			if r.paid > 0 {
+				r.ended()
+			}
 			return r.trim()
 		default:
 			return nil, err
@@ -55,12 +67,23 @@ func (r *Reader) trim() ([]byte, error) {
 		return nil, ErrLineTooLong
 	}
 	if bytes.IndexByte(line, '\r') >= 0 {
-		line = bytes.ReplaceAll(line, []byte("\r"), nil)
+		line = withoutCR(line)
 	}
-	if cap(r.line) > 64<<10 { // one giant line does not pin its memory
+	if cap(r.line) > freeLine && r.paid == 0 { // one giant line does not pin its memory
 		r.line = nil
 	}
 	return line, nil
+}
+
+// withoutCR removes every CR, in place: a line may be long.
+func withoutCR(line []byte) []byte {
+	kept := line[:0]
+	for _, c := range line {
+		if c != '\r' {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 // Read reads raw bytes behind the last line.
@@ -73,7 +96,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.r.WriteTo(w) }
 func (r *Reader) Buffered() int { return r.r.Buffered() }
 
 // Writer writes lines and announced bytes, each in one call of the underlying
-// writer. Any number of goroutines may use it.
+// writer, or two if it is long. Any number of goroutines may use it.
 type Writer struct {
 	mu  sync.Mutex
 	w   io.Writer
@@ -103,6 +126,32 @@ func (w *Writer) JSON(v any) error {
 	return w.flushLocked()
 }
 
+// Raw writes a line that is complete, LF included, and is not copied: many
+// sessions may be sent the same one.
+func (w *Writer) Raw(line []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := w.w.Write(line)
+	return err
+}
+
+// Result writes the result of a version 2 request, which is JSON already and is
+// not copied.
+func (w *Writer) Result(id uint64, result []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = strconv.AppendUint(append(w.buf[:0], `{"id":`...), id, 10)
+	w.buf = append(w.buf, `,"result":`...)
+	if err := w.flushLocked(); err != nil {
+		return err
+	}
+	if _, err := w.w.Write(result); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w.w, "}\n")
+	return err
+}
+
 // Bytes announces and writes the bytes of a version 2 request.
 func (w *Writer) Bytes(id uint64, p []byte) error { return w.StreamBytes(id, "", p) }
 
@@ -121,8 +170,15 @@ func (w *Writer) StreamBytes(id uint64, stream string, p []byte) error {
 			w.buf = append(append(append(w.buf, `,"stream":"`...), stream...), '"')
 		}
 		w.buf = append(w.buf, "}\n"...)
-		w.buf = append(w.buf, part...)
-		err := w.flushLocked()
+		var err error
+		if len(part) > copyPart {
+			if err = w.flushLocked(); err == nil {
+				_, err = w.w.Write(part)
+			}
+		} else {
+			w.buf = append(w.buf, part...)
+			err = w.flushLocked()
+		}
 		w.mu.Unlock()
 		if err != nil {
 			return err
@@ -131,9 +187,16 @@ func (w *Writer) StreamBytes(id uint64, stream string, p []byte) error {
 	return nil
 }
 
+// copyPart is the most bytes that are copied to go out with their announcement,
+// and keepBuffer what a Writer that rests keeps.
+const (
+	copyPart   = 8 << 10
+	keepBuffer = 2 * copyPart
+)
+
 func (w *Writer) flushLocked() error {
 	_, err := w.w.Write(w.buf)
-	if cap(w.buf) > 2*ChunkSize {
+	if cap(w.buf) > keepBuffer {
 		w.buf = nil
 	}
 	return err

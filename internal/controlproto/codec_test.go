@@ -136,7 +136,7 @@ func TestWriter(t *testing.T) {
 	check(w.Bytes(7, []byte("raw\n")), 1, `{"id":7,"bytes":4}`+"\nraw\n")
 	check(w.Bytes(7, nil), 0, "")
 	big := strings.Repeat("z", MaxChunk+3)
-	check(w.Bytes(1, []byte(big)), 2, `{"id":1,"bytes":1048576}`+"\n"+big[:MaxChunk]+`{"id":1,"bytes":3}`+"\nzzz")
+	check(w.Bytes(1, []byte(big)), 3, `{"id":1,"bytes":1048576}`+"\n"+big[:MaxChunk]+`{"id":1,"bytes":3}`+"\nzzz")
 	if err := w.JSON(make(chan int)); err == nil || out.Len() > 0 {
 		t.Errorf("what cannot be encoded: %v, %q", err, out.String())
 	}

@@ -40,6 +40,9 @@ func ParseRequest(line []byte) (Request, error) {
 
 // decodeObject is json.Unmarshal into a map, but keeps numbers exact.
 func decodeObject(line []byte) (map[string]any, error) {
+	if len(line) > freeLine && countValues(line) > MaxValues {
+		return nil, errValues
+	}
 	// Unmarshal checks the whole line first, so its messages are those that a
 	// client of version 1 knows; a Decoder would stop after the first value.
 	if !json.Valid(line) {
@@ -53,6 +56,28 @@ func decodeObject(line []byte) (map[string]any, error) {
 		return nil, err
 	}
 	return fields, nil
+}
+
+var errValues = errors.New("request has too many values")
+
+// countValues is how many values a JSON text has, or one may have that is none:
+// each takes much more memory than its characters.
+func countValues(line []byte) (n int) {
+	inside, escaped := false, false // of a string
+	for _, c := range line {
+		switch {
+		case escaped:
+			escaped = false
+		case inside:
+			escaped = c == '\\'
+			inside = c != '"'
+		case c == '"':
+			inside = true
+		case c == ',' || c == ':' || c == '[' || c == '{':
+			n++
+		}
+	}
+	return n
 }
 
 // Line2 is one line of a client in version 2: a Request, or a Frame about one.

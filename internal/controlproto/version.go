@@ -12,6 +12,7 @@ const (
 	MaxChunk  = 1 << 20   // bytes that one line announces
 	ChunkSize = 128 << 10 // bytes that we announce at a time
 	MaxActive = 64        // requests of one session under way
+	MaxValues = 1 << 16   // JSON values of one request
 )
 
 // GreetingPrefix begins the daemon's first line; the node id follows.

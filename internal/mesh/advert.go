@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"bytes"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/receptor-go/receptor/internal/mesh/wire"
@@ -16,13 +18,21 @@ type advertTable struct {
 	mu    sync.Mutex
 	nodes map[wire.NodeID]map[wire.Service]*advertEntry
 	size  int
+	bytes int           // cost of all of them
+	turn  atomic.Uint64 // changes with every entry that does
 }
+
+// advertOverhead is what an advertisement takes beyond twice its frame, in bytes.
+const advertOverhead = 512
+
+// cost is what the entry takes in memory, about.
+func (e *advertEntry) cost() int { return 2*len(e.frame) + advertOverhead }
 
 // advertEntry is the newest advertisement of one service.
 type advertEntry struct {
 	advert wire.Advert
 	frame  []byte    // as received, forwarded byte for byte
-	heard  time.Time // our clock, when any advertisement of the service last came
+	heard  time.Time // our clock, when the newest advertisement of the service came
 }
 
 func (t *advertTable) init(self wire.NodeID) {
@@ -32,34 +42,42 @@ func (t *advertTable) init(self wire.NodeID) {
 
 // receive enters an advertisement. It returns a copy of the frame if it is
 // news and has to be forwarded, else nil. Advertisements in our own name are
-// ignored, and so are those over the bounds.
-func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) []byte {
+// ignored; fits is false for those over the bounds, which are ignored too.
+//
+// Which of two is the newer one is told by the clock of the node that they are
+// about, and that may have been wrong. So one that nothing newer has come after for
+// advertAge is dropped (see sweep), though older ones still come: the next of these
+// is taken then.
+func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) (news []byte, fits bool) {
 	if a.NodeID == t.self || a.NodeID == "" {
-		return nil
+		return nil, true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.nodes[a.NodeID][a.Service]
+	if e != nil && !a.Time.After(e.advert.Time) {
+		return nil, true
+	}
+	next := &advertEntry{advert: a, heard: now, frame: frame}
+	cost := next.cost()
 	if e != nil {
-		if !e.advert.Cancel && !a.Cancel {
-			e.heard = now
-		}
-		if !a.Time.After(e.advert.Time) {
-			return nil
-		}
-	} else {
-		if len(t.nodes[a.NodeID]) >= maxNodeAdverts || t.size >= maxAdverts {
-			return nil
-		}
-		e = &advertEntry{}
+		cost -= e.cost()
+	}
+	if cost > 0 && t.bytes+cost > maxAdvertBytes ||
+		e == nil && (len(t.nodes[a.NodeID]) >= maxNodeAdverts || t.size >= maxAdverts) {
+		return nil, false
+	}
+	next.frame = bytes.Clone(frame)
+	if e == nil {
 		if t.nodes[a.NodeID] == nil {
 			t.nodes[a.NodeID] = make(map[wire.Service]*advertEntry)
 		}
-		t.nodes[a.NodeID][a.Service] = e
 		t.size++
 	}
-	e.advert, e.heard, e.frame = a, now, append([]byte(nil), frame...)
-	return e.frame
+	t.nodes[a.NodeID][a.Service] = next
+	t.bytes += cost
+	t.turn.Add(1)
+	return next.frame, true
 }
 
 // each calls f for every advertisement that is not cancelled.
@@ -93,6 +111,8 @@ func (t *advertTable) sweep(now time.Time, known map[wire.NodeID]map[wire.NodeID
 			if now.Sub(e.heard) >= limit {
 				delete(services, service)
 				t.size--
+				t.bytes -= e.cost()
+				t.turn.Add(1)
 			}
 		}
 		if len(services) == 0 {

@@ -42,7 +42,7 @@ func TestAdvertVectors(t *testing.T) {
 			t.Errorf("%s: %v", row.Case, err)
 			continue
 		}
-		got := table.receive(now, a, frame)
+		got, _ := table.receive(now, a, frame)
 		want := len(row.Forwarded) > 0 && !remembered[row.Case]
 		if (got != nil) != want {
 			t.Errorf("%s: forwarded %q, want %v", row.Case, got, want)
@@ -69,7 +69,11 @@ func TestAdvertBounds(t *testing.T) {
 	now := time.Now()
 	enter := func(node wire.NodeID, service string) bool {
 		a, frame := advert(node, wire.Service(service), now, false)
-		return table.receive(now, a, frame) != nil
+		news, fits := table.receive(now, a, frame)
+		if news != nil && !fits {
+			t.Errorf("%s/%s is forwarded and over a bound", node, service)
+		}
+		return news != nil
 	}
 	for i := range maxNodeAdverts + 10 {
 		if ok := enter("a", fmt.Sprint(i)); ok != (i < maxNodeAdverts) {
@@ -81,6 +85,11 @@ func TestAdvertBounds(t *testing.T) {
 	}
 	if enter("", "control") {
 		t.Error("an advertisement of nobody was taken")
+	}
+	if a, frame := advert("a", "300", now, false); true {
+		if _, fits := table.receive(now, a, frame); fits {
+			t.Error("what is over the bound is not counted")
+		}
 	}
 	table.size = maxAdverts - 10 // as if there were so many
 	for i := range 20 {
@@ -141,5 +150,59 @@ func TestAcyclic(t *testing.T) {
 		if got := acyclic(known); got != want {
 			t.Errorf("acyclic(%q) = %v, want %v", graph, got, want)
 		}
+	}
+}
+
+// TestAdvertMemory: what others advertise takes no more than so much memory, however
+// long their tags, and the room of what goes is free again. A neighbour could once
+// fill hundreds of megabytes.
+func TestAdvertMemory(t *testing.T) {
+	var table advertTable
+	table.init("us")
+	now := time.Now()
+	enter := func(node, service string, tag int, at time.Time) bool {
+		a := wire.Advert{NodeID: wire.NodeID(node), Service: wire.Service(service), Time: at, Tags: map[string]string{"t": strings.Repeat("x", tag)}}
+		news, _ := table.receive(now, a, wire.AppendAdvert(nil, a))
+		return news != nil
+	}
+	taken := 0
+	for i := 0; enter(fmt.Sprint("n", i/100), fmt.Sprint(i%100), 60_000, now); i++ {
+		taken++
+	}
+	if most := maxAdvertBytes / 60_000; taken > most || taken < most/4 {
+		t.Errorf("%d advertisements of 60,000 bytes were taken, the bound is %d bytes in all", taken, maxAdvertBytes)
+	}
+	if !enter("n0", "0", 10, now.Add(1)) {
+		t.Error("a shorter advertisement of a known service was not taken")
+	}
+	if !enter("new", "x", 50_000, now) {
+		t.Error("the room of the longer one is not free again")
+	}
+	table.sweep(now.Add(advertAge), nil)
+	if table.size != 0 || table.bytes != 0 {
+		t.Errorf("%d advertisements of %d bytes are counted in an empty table", table.size, table.bytes)
+	}
+}
+
+// TestAdvertOfAWrongClock: a node whose clock was far in the future, and was put
+// right, is heard again: within advertAge, and not only when the future comes.
+func TestAdvertOfAWrongClock(t *testing.T) {
+	var table advertTable
+	table.init("us")
+	start := time.Now()
+	known := map[wire.NodeID]map[wire.NodeID]float64{"n": {}}
+	a, frame := advert("n", "s", start.AddDate(1000, 0, 0), false)
+	if news, _ := table.receive(start, a, frame); news == nil {
+		t.Fatal("an advertisement from the future was not taken")
+	}
+	for now := start; ; now = now.Add(advertInterval) {
+		if now.Sub(start) > advertAge+2*advertInterval {
+			t.Fatalf("not heard again within %v", now.Sub(start))
+		}
+		a, frame := advert("n", "s", now, false)
+		if news, _ := table.receive(now, a, frame); news != nil {
+			break
+		}
+		table.sweep(now, known)
 	}
 }

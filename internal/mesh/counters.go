@@ -40,9 +40,12 @@ type Drops struct {
 	UnknownNode uint64 // packets with a source or destination that is not known
 	NoRoute     uint64 // packets to pass on without a way
 	LinkFull    uint64 // packets that found the queue of a link full
+	LinkBehind  uint64 // routing updates and advertisements that did, and are sent later
 	SocketFull  uint64 // packets that found the queue of a local socket full
 	Blocked     uint64 // packets that the firewall stopped
 	TooLong     uint64 // frames too long for the link they had to take
+	OverLimit   uint64 // service advertisements for which there was no room
+	Crowded     uint64 // links closed because too many were open
 }
 
 // Counters tells what the node has counted so far. It waits for the goroutine
@@ -53,8 +56,9 @@ func (n *Node) Counters() Counters {
 		LinksUp: c.linksUp.Load(), LinksDown: c.linksDown.Load(),
 		Drops: Drops{
 			Malformed: c.malformed.Load(), UnknownType: c.unknownType.Load(), UnknownNode: c.unknownHash.Load(),
-			NoRoute: c.noRoute.Load(), LinkFull: c.queueFull.Load(), SocketFull: c.socketFull.Load(),
+			NoRoute: c.noRoute.Load(), LinkBehind: c.toldLate.Load(), LinkFull: c.queueFull.Load(), SocketFull: c.socketFull.Load(),
 			Blocked: c.blocked.Load(), TooLong: c.tooLong.Load(),
+			OverLimit: c.overLimit.Load(), Crowded: c.crowded.Load(),
 		},
 	}
 	n.box.call(func(l *loop) {

@@ -19,9 +19,16 @@ const (
 )
 
 // open takes a new link in and sends the first message. If too many links are
-// pending, the oldest that was not dialled by us has to go.
+// pending, the oldest that was not dialled by us has to go; if too many are open
+// altogether, the new one, unless we dialled it.
 func (l *loop) open(p *peer) {
 	l.links[p] = struct{}{}
+	if len(l.links) > maxLinks && !p.dialed {
+		l.n.counters.crowded.Add(1)
+		p.state = stateEnding
+		p.close(errCrowded)
+		return
+	}
 	if len(l.young) >= maxPending && !p.dialed {
 		oldest := p
 		for q := range l.young {
@@ -29,6 +36,7 @@ func (l *loop) open(p *peer) {
 				oldest = q
 			}
 		}
+		l.n.counters.crowded.Add(1)
 		oldest.close(errCrowded)
 	}
 	p.opened = l.now

@@ -326,8 +326,8 @@ func TestManyStrangers(t *testing.T) {
 				open++
 			}
 		}
-		if open > 512 || open < 500 {
-			t.Errorf("%d links of strangers are open, want at most 512", open)
+		if open > 256 || open < 250 {
+			t.Errorf("%d links of strangers are open, want at most 256", open)
 		}
 		nb := h.Link("a", 1)
 		if c := h.Status().Connections; len(c) != 1 || !nb.Closed().IsZero() {

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -25,16 +26,17 @@ type loop struct {
 	links map[*peer]struct{}    // all open links
 	holds map[wire.NodeID]*hold // second links that wait for a decision
 
-	changed    bool                        // the view has to be made anew
-	rerouted   bool                        // routes changed: log them
-	reached    map[wire.NodeID]wire.NodeID // destinations that Reached knows of, as in the last snapshot
-	restarted  []wire.NodeID               // of which Reached is to be told
-	advertDue  time.Time                   // when own services are next advertised
-	sweepDue   time.Time                   // when old advertisements are next looked for
-	idleDue    time.Time                   // when a link may next have been idle for too long
-	lastAdvert time.Time                   // of our own advertisements
-	nonce      uint64                      // of the last control key that is unique
-	fatal      error
+	changed      bool                        // the view has to be made anew
+	rerouted     bool                        // routes changed: log them
+	routesLogDue time.Time                   // not before
+	reached      map[wire.NodeID]wire.NodeID // destinations that Reached knows of, as in the last snapshot
+	restarted    []wire.NodeID               // of which Reached is to be told
+	advertDue    time.Time                   // when own services are next advertised
+	sweepDue     time.Time                   // when old advertisements are next looked for
+	idleDue      time.Time                   // when a link may next have been idle for too long
+	lastAdvert   time.Time                   // of our own advertisements
+	nonce        uint64                      // of the last control key that is unique
+	fatal        error
 }
 
 func newLoop(n *Node, now time.Time) *loop {
@@ -95,6 +97,7 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		l.tick()
 		l.publish()
+		l.logRoutes()
 		for _, p := range peers {
 			p.in.settle()
 		}
@@ -172,6 +175,9 @@ func (l *loop) deadline() time.Time {
 	for _, h := range l.holds {
 		earlier(h.deadline)
 	}
+	if l.rerouted {
+		earlier(l.routesLogDue)
+	}
 	return d
 }
 
@@ -239,9 +245,13 @@ func (l *loop) advert(p *peer, frame []byte) {
 		l.log.Debug("service advertisement ignored", "peer", p.id, "err", err)
 		return
 	}
-	if stored := l.n.adverts.receive(l.now, a, frame); stored != nil {
+	news, fits := l.n.adverts.receive(l.now, a, frame)
+	if !fits {
+		l.n.counters.overLimit.Add(1)
+	}
+	if news != nil {
 		l.log.Debug("service advertisement received", "node", a.NodeID, "service", a.Service)
-		l.flood(controlKey{node: a.NodeID, service: a.Service}, stored, p)
+		l.flood(controlKey{node: a.NodeID, service: a.Service}, news, p)
 	}
 }
 
@@ -256,7 +266,14 @@ func (l *loop) flood(key controlKey, frame []byte, except *peer) {
 
 // sendControl queues a control frame for a peer.
 func (l *loop) sendControl(p *peer, key controlKey, frame []byte) {
-	if !p.out.sendControl(key, frame) {
+	switch err := p.out.sendControl(key, frame); {
+	case err == nil:
+	case errors.Is(err, errQueueFull):
+		l.n.counters.toldLate.Add(1)
+		if key.nonce == 0 && key.service == "" { // services are told of again every minute
+			l.table.Behind(l.now, p.id)
+		}
+	default:
 		l.n.counters.tooLong.Add(1)
 		l.log.Warn("frame is too long for the link", "peer", p.id, "node", key.node, "bytes", len(frame))
 	}
@@ -319,13 +336,29 @@ func (l *loop) publish() {
 	l.n.state.Store(newLinkState(snapshot, l.peers))
 	l.n.streams.routesChanged(l.now)
 	if l.rerouted {
-		l.rerouted = false
 		l.log.Debug("routes computed")
-		if l.log.Enabled(context.Background(), slog.LevelInfo) {
-			l.log.Info("routes changed", "known", snapshot.Known, "routes", snapshot.Next)
-		}
 	}
 	l.tellReached(snapshot.Next)
+}
+
+// logRoutes logs the tables when they have changed. They have a line for each node,
+// so the larger they are the rarer that is: logLinePause of time for each line.
+func (l *loop) logRoutes() {
+	if !l.rerouted || l.now.Before(l.routesLogDue) {
+		return
+	}
+	l.rerouted = false
+	if l.log.Enabled(context.Background(), slog.LevelInfo) {
+		snapshot := l.table.Snapshot()
+		l.log.Info("routes changed", "known", snapshot.Known, "routes", snapshot.Next)
+		lines := len(snapshot.Known) + len(snapshot.Next)
+		for _, list := range snapshot.Known {
+			lines += len(list) / 4
+		}
+		if lines > freeLogLines {
+			l.routesLogDue = l.now.Add(min(time.Duration(lines)*logLinePause, maxLogPause))
+		}
+	}
 }
 
 // tellReached tells Reached of the destinations that are new.

@@ -92,13 +92,16 @@ func (m *mailbox) close(l *loop) {
 }
 
 // inbox holds the control frames of one peer until the owner takes them. When
-// it is full its reader waits: the owner depends on nobody, so that ends soon,
+// it is full, or much waits from others too, its reader waits: the owner depends on nobody, so that ends soon,
 // and a neighbour that floods holds up no one but itself.
 type inbox struct {
-	mu     sync.Mutex
-	frames []*link.Frame
-	listed bool          // in mailbox.peers, or about to be
-	room   chan struct{} // closed when there is room again; nil if nobody waits
+	mu      sync.Mutex
+	frames  []*link.Frame
+	bytes   int // of frames, in memory
+	memory  *share
+	counted int           // of bytes, in memory
+	listed  bool          // in mailbox.peers, or about to be
+	room    chan struct{} // closed when there is room again; nil if nobody waits
 
 	unsettled atomic.Bool   // the outcome of a frame is not published yet; changes under mu
 	settled   chan struct{} // closed when it is; nil if nobody waits
@@ -109,8 +112,10 @@ type inbox struct {
 func (i *inbox) put(f *link.Frame, done <-chan struct{}) (list bool) {
 	for {
 		i.mu.Lock()
-		if len(i.frames) < maxInbox {
+		if len(i.frames) == 0 || len(i.frames) < maxInbox && i.bytes < i.memory.limit(maxInboxBytes) {
 			i.frames = append(i.frames, f)
+			i.bytes += f.Size()
+			i.counted = i.memory.count(i.counted, i.bytes)
 			i.unsettled.Store(true)
 			list = !i.listed
 			i.listed = true
@@ -136,7 +141,8 @@ func (i *inbox) get() []*link.Frame {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	frames := i.frames
-	i.frames = nil
+	i.frames, i.bytes = nil, 0
+	i.counted = i.memory.count(i.counted, 0)
 	i.listed = false
 	if i.room != nil {
 		close(i.room)

@@ -44,15 +44,17 @@ type Node struct {
 	start       time.Time // origin of clock
 	box         mailbox
 	running     atomic.Bool
-	view        atomic.Pointer[view]        // what the data path needs to know
-	firewall    atomic.Pointer[firewall]    // nil if every packet passes
-	trace       atomic.Pointer[slog.Logger] // nil if packets are not logged
-	state       atomic.Pointer[linkState]   // what Status shows of links and routes
+	view        atomic.Pointer[view]      // what the data path needs to know
+	firewall    atomic.Pointer[firewall]  // nil if every packet passes
+	state       atomic.Pointer[linkState] // what Status shows of links and routes
 	local       sockets
 	adverts     advertTable // has its own lock
 	work        atomic.Pointer[[]wire.WorkCommand]
 	streams     streams
 	counters    counters
+	queued      share        // data frames that wait for links
+	told        share        // control frames that wait for links
+	arrived     share        // control frames that wait for the owner
 	readvertise atomic.Bool  // our services changed: advertise them soon
 	logged      atomic.Int64 // node clock at the last line about a notice
 }
@@ -67,6 +69,9 @@ type counters struct {
 	socketFull  atomic.Uint64 // packets that found the queue of a local socket full
 	blocked     atomic.Uint64 // packets that the firewall stopped
 	tooLong     atomic.Uint64 // frames too long for the link they had to take
+	overLimit   atomic.Uint64 // advertisements for which there was no room
+	toldLate    atomic.Uint64 // control frames that found the queue of a link full
+	crowded     atomic.Uint64 // links closed because there were too many
 
 	linksUp   atomic.Uint64 // links that were established
 	linksDown atomic.Uint64 // of these: that have ended
@@ -94,6 +99,7 @@ func New(c Config) (*Node, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{Config: c, hash: c.ID.Hash(), start: time.Now()}
+	n.queued.total, n.told.total, n.arrived.total = maxQueued, maxTold, maxArrived
 	n.box.init()
 	n.local.init()
 	n.adverts.init(c.ID)

@@ -14,7 +14,8 @@ var errQueueFull = errors.New("queue of the link is full")
 
 // controlKey names what a control frame is about. A frame that waits is
 // replaced by a newer one with the same key, which bounds the number of
-// waiting control frames by the number of nodes and services known.
+// waiting control frames by the number of nodes and services known. That of all
+// links together is bounded by the memory that they take.
 type controlKey struct {
 	node    wire.NodeID
 	service wire.Service // of an advertisement; empty for a routing update
@@ -28,7 +29,8 @@ type controlFrame struct {
 
 // outbox holds the frames that wait for the writer of one link. Control frames
 // go ahead of data, in the order of their keys' first arrival. Data is bounded:
-// frames that pass through are dropped when the queue is full, frames that
+// frames that pass through are dropped when the queue is full, or when there is
+// little memory left for all queues together; frames that
 // start here wait, and may only fill a part so that they cannot starve others.
 type outbox struct {
 	maxFrame int // of the link
@@ -46,38 +48,49 @@ type outbox struct {
 	waiting bool               // the writer sleeps on wake
 	closed  bool               // nothing is taken any more
 	room    chan struct{}      // closed when local senders may try again; nil if none waits
+
+	memory  *share // of all links
+	counted int    // of data, in memory
+	told    *share // of all links, for control
+	toldNow int    // of control, in told
 }
 
-func (o *outbox) init(maxFrame int) {
+func (o *outbox) init(maxFrame int, memory, told *share) {
 	o.maxFrame = maxFrame
+	o.memory, o.told = memory, told
 	o.wake = make(chan struct{}, 1)
 }
 
-// sendControl queues a control frame. It reports false for one that is too
-// long for the link.
-func (o *outbox) sendControl(key controlKey, frame []byte) bool {
+// sendControl queues a control frame. It fails for one that is too long for the link
+// (link.ErrFrameSize) and for one for which there is no room (errQueueFull).
+func (o *outbox) sendControl(key controlKey, frame []byte) error {
 	if len(frame) > o.maxFrame || len(frame) == 0 {
-		return false
+		return link.ErrFrameSize
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || o.final != nil {
-		return true
+		return nil
 	}
 	if i, ok := o.at[key]; ok {
 		o.control[i].bytes = frame
-		return true
+		return nil
 	}
-	if key.nonce != 0 && len(o.control)-o.first >= maxUnique {
-		return true // these may be lost; the others may not, and are bounded by their keys
+	waiting := len(o.control) - o.first
+	if waiting >= leastControl && waiting*controlCost >= o.told.limit(maxControl) {
+		return errQueueFull
+	}
+	if key.nonce != 0 && waiting >= maxUnique {
+		return nil // these may be lost; the others may not, and are bounded by their keys
 	}
 	if o.at == nil {
 		o.at = make(map[controlKey]int)
 	}
 	o.at[key] = len(o.control)
 	o.control = append(o.control, controlFrame{key, frame})
+	o.toldNow = o.told.count(o.toldNow, (waiting+1)*controlCost)
 	o.wakeLocked()
-	return true
+	return nil
 }
 
 // finish makes frame the last that is sent and drops everything else.
@@ -102,12 +115,13 @@ func (o *outbox) send(f *link.Frame) error {
 		f.Release()
 		return ErrNoConnection
 	}
-	if o.data.n >= maxQueue || o.data.bytes >= maxQueueBytes {
+	if o.data.n >= maxQueue || o.data.bytes >= o.memory.limit(maxQueueBytes) {
 		o.mu.Unlock()
 		f.Release()
 		return errQueueFull
 	}
 	o.data.push(f)
+	o.counted = o.memory.count(o.counted, o.data.bytes)
 	o.wakeLocked()
 	o.mu.Unlock()
 	return nil
@@ -179,13 +193,15 @@ func (o *outbox) next(batch []*link.Frame) (_ []*link.Frame, last, ok bool) {
 // of a batch.
 func (o *outbox) gatherLocked(batch []*link.Frame) []*link.Frame {
 	bytes := 0
-	for o.first < len(o.control) && len(batch) < maxBatch && bytes < maxBatchBytes {
+	most := o.memory.limit(maxBatchBytes)
+	for o.first < len(o.control) && len(batch) < maxBatch && bytes < most {
 		c := o.control[o.first]
 		o.control[o.first] = controlFrame{}
 		o.first++
 		delete(o.at, c.key)
-		batch = append(batch, link.FrameOf(c.bytes))
-		bytes += len(c.bytes)
+		f := link.TightFrame(c.bytes)
+		batch = append(batch, f)
+		bytes += f.Size()
 	}
 	if o.first == len(o.control) {
 		if o.first > manyControl {
@@ -193,7 +209,8 @@ func (o *outbox) gatherLocked(batch []*link.Frame) []*link.Frame {
 		}
 		o.control, o.first = nil, 0
 	}
-	for o.data.n+o.own.n > 0 && len(batch) < maxBatch && bytes < maxBatchBytes {
+	o.toldNow = o.told.count(o.toldNow, (len(o.control)-o.first)*controlCost)
+	for o.data.n+o.own.n > 0 && len(batch) < maxBatch && bytes < most {
 		from := &o.data
 		if o.data.n == 0 || o.own.n > 0 && o.turn {
 			from = &o.own
@@ -201,8 +218,9 @@ func (o *outbox) gatherLocked(batch []*link.Frame) []*link.Frame {
 		o.turn = !o.turn
 		f := from.pop()
 		batch = append(batch, f)
-		bytes += len(f.Bytes())
+		bytes += f.Size()
 	}
+	o.counted = o.memory.count(o.counted, o.data.bytes+bytes) // they wait for the neighbour, too
 	if o.room != nil && o.own.n <= maxLocal/2 {
 		close(o.room)
 		o.room = nil
@@ -230,6 +248,8 @@ func (o *outbox) close() {
 func (o *outbox) dropLocked() {
 	o.data.clear()
 	o.own.clear()
+	o.counted = o.memory.count(o.counted, 0)
+	o.toldNow = o.told.count(o.toldNow, 0)
 	o.control, o.first, o.at = nil, 0, nil
 	if o.room != nil {
 		close(o.room)

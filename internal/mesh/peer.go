@@ -59,7 +59,8 @@ type peer struct {
 
 func newPeer(n *Node, l link.Link, policy LinkPolicy, name string, dialed bool) *peer {
 	p := &peer{node: n, link: l, policy: policy, dialed: dialed, name: name, sent: make(chan struct{}), done: make(chan struct{})}
-	p.out.init(l.MaxFrame())
+	p.out.init(l.MaxFrame(), &n.queued, &n.told)
+	p.in.memory = &n.arrived
 	p.heard.Store(n.clock())
 	return p
 }

@@ -14,7 +14,7 @@ func TestOwnPacketsPassTransit(t *testing.T) {
 	const transit, own = 1, 2
 	frame := func(b byte) *link.Frame { f := link.NewFrame(10); f.Bytes()[0] = b; return f }
 	var o outbox
-	o.init(1000)
+	o.init(1000, &share{total: maxQueued}, &share{total: maxTold})
 	defer o.close()
 	for i := range maxQueue {
 		if err := o.send(frame(transit)); err != nil {

@@ -76,7 +76,7 @@ func TestRelayAllocates(t *testing.T) {
 // TestOutbox: the order and the bounds of what waits for a link.
 func TestOutbox(t *testing.T) {
 	var o outbox
-	o.init(1000)
+	o.init(1000, &share{total: maxQueued}, &share{total: maxTold})
 	frame := func(b byte) *link.Frame { f := link.NewFrame(10); f.Bytes()[0] = b; return f }
 	control := func(node wire.NodeID, b byte) { o.sendControl(controlKey{node: node}, []byte{b}) }
 
@@ -112,8 +112,8 @@ func TestOutbox(t *testing.T) {
 	if err := o.sendLocal(frame(0), closed, nil); err != ErrClosed {
 		t.Errorf("a local sender at a full queue whose socket closes: %v", err)
 	}
-	if o.sendControl(controlKey{node: "z"}, make([]byte, 1001)) {
-		t.Error("a control frame too long for the link was taken")
+	if err := o.sendControl(controlKey{node: "z"}, make([]byte, 1001)); err != link.ErrFrameSize {
+		t.Errorf("a control frame too long for the link: %v", err)
 	}
 
 	o.finish([]byte{9})

@@ -8,7 +8,7 @@ type frameRing struct {
 	buf   []*link.Frame // length is a power of two, or zero
 	head  int           // index of the oldest
 	n     int           // frames held
-	bytes int           // their bytes
+	bytes int           // what they take in memory
 }
 
 // push appends f.
@@ -18,7 +18,7 @@ func (r *frameRing) push(f *link.Frame) {
 	}
 	r.buf[(r.head+r.n)&(len(r.buf)-1)] = f
 	r.n++
-	r.bytes += len(f.Bytes())
+	r.bytes += f.Size()
 }
 
 // pop removes the oldest frame; the ring is not empty.
@@ -27,7 +27,7 @@ func (r *frameRing) pop() *link.Frame {
 	r.buf[r.head] = nil
 	r.head = (r.head + 1) & (len(r.buf) - 1)
 	r.n--
-	r.bytes -= len(f.Bytes())
+	r.bytes -= f.Size()
 	return f
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/receptor-go/receptor/internal/mesh/link"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
@@ -15,6 +16,7 @@ type sockets struct {
 	mu     sync.RWMutex
 	byName map[wire.ServiceName]*socket
 	closed bool
+	turn   atomic.Uint64 // changes with what the mesh is told
 }
 
 func (t *sockets) init() { t.byName = make(map[wire.ServiceName]*socket) }
@@ -65,6 +67,7 @@ func (t *sockets) setAdvert(s *socket, a *wire.Advert) *wire.Advert {
 	defer t.mu.Unlock()
 	was := s.advert
 	s.advert = a
+	t.turn.Add(1)
 	return was
 }
 
@@ -214,6 +217,9 @@ func (s *socket) Close() error {
 	s.mu.Unlock()
 	s.table.mu.Lock()
 	delete(s.table.byName, s.name)
+	if s.advert != nil {
+		s.table.turn.Add(1)
+	}
 	s.table.mu.Unlock()
 	return nil
 }

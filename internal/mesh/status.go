@@ -41,6 +41,19 @@ func newLinkState(s *route.Snapshot, peers map[wire.NodeID]*peer) *linkState {
 	return st
 }
 
+// Turn tells whether a Status may have changed: as long as two are equal it has
+// not, apart from the times of own advertisements.
+type Turn struct {
+	links             *linkState
+	adverts, services uint64
+	work              *[]wire.WorkCommand
+}
+
+// Turn is the present one.
+func (n *Node) Turn() Turn {
+	return Turn{n.state.Load(), n.adverts.turn.Load(), n.local.turn.Load(), n.work.Load()}
+}
+
 // Status tells what the node knows now.
 func (n *Node) Status() Status {
 	s := Status{ID: n.ID}

@@ -16,6 +16,7 @@ type Source struct {
 	Node     *mesh.Node
 	Work     *work.Manager // nil if the node keeps no units
 	Sessions func() int    // control sessions that are open
+	Refused  func() uint64 // control sessions that were refused or closed as there were too many
 	Ready    func() bool   // all that is configured runs
 	// Certificates are those of all TLS sections; nil is none.
 	Certificates func() []pki.Certificate
@@ -60,6 +61,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		count("audit_entries", "Entries of the audit log that were written.", written)
 		count("audit_entries_lost", "Entries of the audit log that were lost, as it could not be written.", lost)
 	}
+	count("control_sessions_refused", "Control sessions that were refused, or closed while they waited for their client, because there were too many.", c.Refused())
 	if c.Work == nil {
 		return
 	}
@@ -92,12 +94,15 @@ func (c collector) mesh(gauge func(string, string, float64, ...string), count fu
 		{"unknown_node", n.Drops.UnknownNode},
 		{"no_route", n.Drops.NoRoute},
 		{"link_full", n.Drops.LinkFull},
+		{"link_behind", n.Drops.LinkBehind},
 		{"socket_full", n.Drops.SocketFull},
 		{"firewall", n.Drops.Blocked},
 		{"too_long", n.Drops.TooLong},
+		{"over_limit", n.Drops.OverLimit},
 	} {
 		count("drops", "Frames and packets that were dropped, by cause.", d.count, "cause", d.cause)
 	}
+	count("links_refused", "Links that were closed because too many were open.", n.Drops.Crowded)
 	gauge("routes", "Nodes that there is a route to.", float64(len(s.Routes)))
 	gauge("known_nodes", "Nodes of the mesh that are known, this one included.", float64(len(s.Known)))
 	count("route_computations", "Computations of all routes.", n.Route.Computations)

@@ -97,7 +97,7 @@ func TestNames(t *testing.T) {
 		return []pki.Certificate{c, same}
 	}
 	url := serve(t, Source{
-		Node: a, Sessions: func() int { return 3 }, Ready: func() bool { return true }, Version: "1.5.0",
+		Node: a, Sessions: func() int { return 3 }, Refused: func() uint64 { return 3 }, Ready: func() bool { return true }, Version: "1.5.0",
 		Certificates: certificates,
 		Audit:        func() (written, lost uint64) { return 7, 2 },
 	})
@@ -152,7 +152,7 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs(t, m.Run)
-	url := serve(t, Source{Node: node(t, "a"), Work: m, Sessions: func() int { return 0 }})
+	url := serve(t, Source{Node: node(t, "a"), Work: m, Sessions: func() int { return 0 }, Refused: func() uint64 { return 3 }})
 	if code, text := get(t, url+"/metrics"); code != http.StatusOK || strings.Contains(text, "receptor_units") {
 		t.Errorf("%d, units of nobody: %s", code, text)
 	}

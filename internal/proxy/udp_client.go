@@ -59,7 +59,9 @@ func (s *udpClient) run(ctx context.Context) error {
 	defer expiry.Wait()
 	defer cancel()
 	expiry.Go(func() { s.flows.expire(ctx) }) // ends with ctx
-	defer closing(ctx, s.mesh)()
+	// Closed, and not about to be, when run returns.
+	defer s.mesh.Close()
+	defer context.AfterFunc(ctx, func() { s.mesh.Close() })()
 
 	for {
 		err := s.mesh.Receive(func(payload []byte, from mesh.Addr) { s.out.report(s.send(from, payload)) })

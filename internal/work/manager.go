@@ -33,7 +33,7 @@ type Manager struct {
 	sup   Supervisor      // set before running is closed
 
 	wg      sync.WaitGroup // goroutines that Run waits for
-	buffers sync.Pool      // of *[]byte, outputBlock long
+	buffers *controlproto.Buffers
 
 	adopting sync.Mutex // held while an adopted unit is made; taken before mu
 
@@ -63,6 +63,7 @@ func New(c Config) (*Manager, error) {
 		c: c, store: s, peers: newPeers(), queue: newQueue(),
 		running: make(chan struct{}), over: make(chan struct{}),
 		units: make(map[string]*unit), sweeper: make(chan struct{}, 1),
+		buffers: controlproto.NewBuffers(outputBlock, outputBlocks),
 	}
 	m.graves, m.tokens = loadGraves(s), loadTokens(s)
 	m.keys.Store(&c.Keys)

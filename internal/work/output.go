@@ -15,6 +15,9 @@ import (
 const (
 	// outputBlock is how much output is read at a time, in bytes.
 	outputBlock = 256 << 10
+	// outputBlocks is how many blocks of that size there are at a time: readers that
+	// take nothing hold one each, and the others read less at a time then.
+	outputBlocks = 32
 	// followCheck is how often a follower looks by itself, where changes are pushed.
 	followCheck = time.Second
 	// followPoll is how often it looks where they are not.
@@ -204,7 +207,7 @@ func (t *tail) deliver(ctx context.Context) error {
 	if ready, err := t.open(); !ready || err != nil {
 		return err
 	}
-	buf := t.f.m.buffer()
+	buf := t.f.m.buffers.Get()
 	defer t.f.m.buffers.Put(buf)
 	for {
 		n, err := t.file.ReadAt(*buf, t.pos)
@@ -241,13 +244,4 @@ func (t *tail) open() (ready bool, err error) {
 		t.grown, t.unhook = m.watch.add(t.file.Name())
 	}
 	return true, nil
-}
-
-// buffer borrows a block; give it back to m.buffers.
-func (m *Manager) buffer() *[]byte {
-	if b, ok := m.buffers.Get().(*[]byte); ok {
-		return b
-	}
-	b := make([]byte, outputBlock)
-	return &b
 }

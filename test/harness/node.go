@@ -28,6 +28,7 @@ type Node struct {
 	Config string   // the sections beyond node, log-level and control-service
 	Keys   string   // further keys of control-service, each behind a comma
 	Env    []string // variables of the daemon's environment beside those of the test
+	Level  string   // of the log
 
 	whole bool // Config is all of the configuration; Socket may be empty
 	t     *testing.T
@@ -50,7 +51,7 @@ func Dir(t *testing.T) string {
 func New(t *testing.T, p Programs, dir, id, config string) *Node {
 	n := &Node{
 		ID: id, Bin: p.Receptor, Ctl: p.Receptorctl, Dir: filepath.Join(dir, id),
-		Socket: filepath.Join(dir, id+".sock"), Config: config, t: t,
+		Socket: filepath.Join(dir, id+".sock"), Config: config, Level: "debug", t: t,
 	}
 	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -118,8 +119,8 @@ func (n *Node) Exec() {
 // configure writes the configuration file and returns its name.
 func (n *Node) configure() string {
 	n.t.Helper()
-	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: debug\n- control-service: {filename: %q%s}\n%s",
-		n.ID, filepath.Join(n.Dir, "data"), n.Socket, n.Keys, n.Config)
+	text := fmt.Sprintf("- node: {id: %q, datadir: %q}\n- log-level: %s\n- control-service: {filename: %q%s}\n%s",
+		n.ID, filepath.Join(n.Dir, "data"), n.Level, n.Socket, n.Keys, n.Config)
 	if n.whole {
 		text = n.Config
 	}

@@ -19,9 +19,9 @@ var frameSizes = [...]int{2048, 18432, 65536 + 1024}
 // but memory is kept in them.
 var framePools [len(frameSizes)]sync.Pool
 
-// Frame is a pooled buffer that holds one whole frame. Whoever holds it calls
-// Release exactly once, or hands it on. A frame that nobody changes may be
-// written to several links at the same time.
+// Frame is a buffer, mostly a pooled one, that holds one whole frame. Whoever
+// holds it calls Release exactly once, or hands it on. A frame that nobody changes
+// may be written to several links at the same time.
 type Frame struct {
 	// buf is the length prefix, always that of the present length, and the
 	// frame, so that a link can send both with one pointer.
@@ -56,6 +56,21 @@ func FrameOf(b []byte) *Frame {
 	copy(f.Bytes(), b)
 	return f
 }
+
+// TightFrame is FrameOf, but takes no more memory than it has to: for large frames
+// of which many may wait at the same time.
+func TightFrame(b []byte) *Frame {
+	if prefixLen+len(b) <= frameSizes[0] {
+		return FrameOf(b)
+	}
+	f := &Frame{buf: make([]byte, prefixLen+len(b)), class: -1}
+	f.setLen(len(b))
+	copy(f.Bytes(), b)
+	return f
+}
+
+// Size is what the frame takes in memory, in bytes.
+func (f *Frame) Size() int { return cap(f.buf) }
 
 // Bytes are the frame, type byte first.
 func (f *Frame) Bytes() []byte { return f.buf[prefixLen:] }

@@ -13,8 +13,11 @@ import (
 // before anything is known about him; what exceeds a bound is dropped.
 const (
 	maxUDPSessions   = 4096
-	udpSessionQueue  = 512 // frames received and not read yet, per session
-	udpAcceptQueue   = 128 // sessions opened and not accepted yet
+	udpSessionQueue  = 512       // frames received and not read yet, per session
+	udpSessionBytes  = 4 << 20   // and the memory that they take
+	udpSessionFloor  = 128 << 10 // which a session has in any case, however much others hold
+	udpListenerBytes = 16 << 20  // and that of all sessions together
+	udpAcceptQueue   = 128       // sessions opened and not accepted yet
 	udpErrorInterval = 10 * time.Millisecond
 )
 
@@ -27,6 +30,7 @@ type udpListener struct {
 	ended    chan struct{} // closed when the reader goroutine has ended
 	once     sync.Once
 	dropped  atomic.Uint64
+	waiting  atomic.Int64 // bytes of memory that frames take that sessions have not read yet
 
 	mu       sync.Mutex // guards sessions
 	sessions map[netip.AddrPort]*udpSession
@@ -135,6 +139,20 @@ func (l *udpListener) remove(s *udpSession) {
 	defer l.mu.Unlock()
 	if l.sessions[s.from] == s {
 		delete(l.sessions, s.from)
+	}
+}
+
+// discard drops what a session that has closed had waiting. It was removed, so
+// nothing is delivered to it any more.
+func (l *udpListener) discard(s *udpSession) {
+	for {
+		select {
+		case f := <-s.in:
+			s.count(-f.Size())
+			f.Release()
+		default:
+			return
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type udpSession struct {
 	done    chan struct{} // closed by Close
 	once    sync.Once
 	dropped atomic.Uint64
+	waiting atomic.Int64 // bytes of memory that in takes
 }
 
 func newUDPSession(l *udpListener, from netip.AddrPort) *udpSession {
@@ -40,17 +41,27 @@ func (s *udpSession) Close() error {
 	s.once.Do(func() {
 		close(s.done)
 		s.ln.remove(s)
+		s.ln.discard(s)
 	})
 	return nil
 }
 
 // deliver is called by the listener's reader alone.
 func (s *udpSession) deliver(b []byte) {
-	if len(s.in) == cap(s.in) {
+	room := max(udpSessionFloor, min(udpSessionBytes, udpListenerBytes-s.ln.waiting.Load()))
+	if len(s.in) == cap(s.in) || s.waiting.Load() >= room {
 		s.dropped.Add(1)
 		return
 	}
-	s.in <- FrameOf(b)
+	f := FrameOf(b)
+	s.count(f.Size())
+	s.in <- f // has room: this goroutine alone sends
+}
+
+// count enters that the queue takes so much more memory.
+func (s *udpSession) count(bytes int) {
+	s.waiting.Add(int64(bytes))
+	s.ln.waiting.Add(int64(bytes))
 }
 
 // ReadFrame implements Link.
@@ -60,6 +71,7 @@ func (s *udpSession) ReadFrame() (*Frame, error) {
 	}
 	select {
 	case f := <-s.in:
+		s.count(-f.Size())
 		return f, nil
 	case <-s.done:
 		return nil, ErrClosed

@@ -43,7 +43,7 @@ type WebSocketOptions struct {
 func DialWebSocket(rawURL string, o WebSocketOptions) (Dialer, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("the URL of a WebSocket peer is malformed") // not err, which has it whole
 	}
 	scheme := "http"
 	if u.Scheme == "wss" {
@@ -53,7 +53,7 @@ func DialWebSocket(rawURL string, o WebSocketOptions) (Dialer, error) {
 	if o.Header != "" {
 		name, value, ok := strings.Cut(o.Header, ":")
 		if !ok {
-			return nil, fmt.Errorf("extra header %q has no colon; write it as `Name: value`", o.Header)
+			return nil, errors.New("the extra header has no colon; write it as `Name: value`")
 		}
 		header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
@@ -63,16 +63,17 @@ func DialWebSocket(rawURL string, o WebSocketOptions) (Dialer, error) {
 	}
 	c = fastRecords(c)
 	c.NextProtos = []string{"http/1.1"}
-	return &wsDialer{url: rawURL, header: header, tls: c}, nil
+	return &wsDialer{url: rawURL, name: "websocket " + u.Redacted(), header: header, tls: c}, nil
 }
 
 type wsDialer struct {
 	url    string
+	name   string // for logs: no password
 	header http.Header
 	tls    *tls.Config
 }
 
-func (d *wsDialer) String() string { return "websocket " + d.url }
+func (d *wsDialer) String() string { return d.name }
 
 // Dial implements Dialer.
 func (d *wsDialer) Dial(ctx context.Context) (Link, error) {

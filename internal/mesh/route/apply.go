@@ -120,7 +120,7 @@ func (t *Table) receive(now time.Time, p *peer, u *wire.Update, frame []byte, re
 			return
 		}
 	}
-	if !t.fits(n, frame) {
+	if !t.fits(n, u, frame) {
 		t.stats.OverLimit++
 		return
 	}
@@ -139,13 +139,14 @@ func (t *Table) aboutUs(now time.Time, u *wire.Update, res *Result) {
 }
 
 // fits tells whether there is room for an update of n, which may be nil.
-func (t *Table) fits(n *node, frame []byte) bool {
-	size := t.bytes + len(frame) + len(t.c.Self)
+func (t *Table) fits(n *node, u *wire.Update, frame []byte) bool {
+	size, edges := t.bytes+len(frame)+len(t.c.Self), t.edges+len(u.Connections)
 	if n != nil {
 		size -= len(n.frame)
+		edges -= len(n.out)
 	}
 	known := n != nil && (n.heard || n.peer != nil)
-	return size <= MaxStored && (known || t.heard < MaxNodes)
+	return size <= MaxStored && (known || t.heard < MaxNodes) && (edges <= MaxEdges || edges <= t.edges)
 }
 
 // record enters news of a node and passes it on (rules 5 to 7).

@@ -35,6 +35,7 @@ type node struct {
 
 	// The route to it, as published.
 	reach bool
+	lost  time.Time // when it was last in reach; zero if it never was
 	cost  float64
 	next  *node
 
@@ -100,6 +101,7 @@ func (t *Table) replace(n *node, list map[wire.NodeID]float64) (changed bool) {
 		return false
 	}
 	n.said, n.stale = list, true
+	t.edges += len(list) - len(n.out)
 	n.out = make([]edge, 0, len(list))
 	for _, id := range slices.Sorted(maps.Keys(list)) {
 		n.out = append(n.out, edge{id: id, cost: list[id]})
@@ -153,9 +155,16 @@ func (t *Table) forget(now time.Time, res *Result) {
 	}
 	t.sweep = now.Add(sweepEvery)
 	gone := false
+	crowded := t.heard > crowdNodes || t.edges > crowdEdges || t.bytes > crowdBytes
 	for _, n := range t.list {
-		if n.heard && now.Sub(n.heardAt) >= ForgetAfter {
+		last := n.heardAt
+		if n.lost.After(last) {
+			last = n.lost
+		}
+		lost := crowded && !n.reach && n.peer == nil && now.Sub(last) >= ForgetLost
+		if n.heard && (lost || now.Sub(n.heardAt) >= ForgetAfter) {
 			t.keep(n, nil)
+			t.edges -= len(n.out)
 			n.heard, n.epoch, n.seq, n.out, n.said, n.stale = false, 0, 0, nil, nil, true
 			t.heard--
 			t.stamp++

@@ -52,7 +52,7 @@
 //
 // # Bounds
 //
-// MaxNodes, MaxStored and maxSeen bound what others can make us keep; what
+// MaxNodes, MaxEdges, MaxStored and maxSeen bound what others can make us keep; what
 // exceeds them is dropped and counted in Stats. Nodes not heard of for
 // ForgetAfter are forgotten. An own update that would exceed wire.MaxFrame
 // leaves out the links with the highest IDs (Stats.LeftOut).

@@ -25,8 +25,21 @@ const (
 	// MaxNodes is how many nodes may be known at the same time.
 	MaxNodes = 65536
 
+	// MaxEdges is how many connections all known nodes may have together, each
+	// counted from both ends: two for each of MaxNodes nodes. In memory, and in the
+	// answers to who asks for the graph, an edge takes more than a node.
+	MaxEdges = 2 * MaxNodes
+
 	// MaxStored bounds the sum of the sizes of all stored updates, in bytes.
-	MaxStored = 256 << 20
+	MaxStored = 16 << 20
+
+	// ForgetLost is the same as ForgetAfter for nodes out of reach, once so much is known
+	// that memory counts: crowdNodes nodes, or crowdEdges edges, or crowdBytes of updates.
+	// A neighbour that tells of thousands of nodes that do not exist is thus forgotten with them.
+	ForgetLost = time.Minute
+	crowdNodes = 2048
+	crowdEdges = MaxEdges / 8
+	crowdBytes = MaxStored / 8
 
 	// keepAliveMin and keepAliveMax bound the random time after which a silent link
 	// gets a keep-alive; the rest to KeepAlive is for timers that run late.
@@ -55,6 +68,10 @@ const (
 	computePerNode = 50 * time.Microsecond
 	smallMesh      = 32
 
+	// computePerEdge is the same for each edge beyond denseMesh.
+	computePerEdge = 5 * time.Microsecond
+	denseMesh      = 20_000
+
 	// sweepEvery is how often we look for nodes to forget.
 	sweepEvery = time.Minute
 
@@ -65,7 +82,10 @@ const (
 	trickleMax   = 100
 
 	// maxRepeats bounds the updates waiting to be repeated on one lossy link.
-	maxRepeats = 1 << 16
+	maxRepeats = 1 << 12
+
+	// behindMax is how many updates a link that is behind gets every second.
+	behindMax = 1000
 
 	// maxSeen bounds each of the two generations of update IDs.
 	maxSeen = 1 << 18

@@ -24,7 +24,8 @@ type peer struct {
 	sentAt time.Time     // when it last got an update, of whatever origin
 	alive  time.Duration // how long after that it gets a keep-alive
 
-	// Only on lossy links; see repair.go.
+	// Only on lossy links, and on those that are behind; see repair.go.
+	behind    int // how many of the stored updates are to be sent once more
 	again     [len(repeatAfter)][]repeat
 	trickleAt time.Time
 	cursor    int

@@ -1,6 +1,10 @@
 package route
 
-import "time"
+import (
+	"time"
+
+	"github.com/receptor-go/receptor/internal/mesh/wire"
+)
 
 // Lossy links lose updates, and nothing else would repair that before the next
 // refresh of the origin, minutes later. So an update is repeated on them a few
@@ -43,13 +47,36 @@ func (t *Table) repeat(now time.Time, p *peer, res *Result) {
 	}
 }
 
+// Behind tells that a frame with a Key did not fit the queue of a link: the neighbour
+// takes them more slowly than they come. It is given all stored updates once more,
+// some every second, which is all that there is to remember for it.
+func (t *Table) Behind(now time.Time, id wire.NodeID) {
+	p := t.byPeer[id]
+	if p == nil {
+		return
+	}
+	p.behind = len(t.list)
+	if p.trickleAt.IsZero() {
+		p.trickleAt = now.Add(trickleEvery)
+	}
+}
+
 // trickle sends the next few of all stored updates.
 func (t *Table) trickle(now time.Time, p *peer, res *Result) {
 	if !due(p.trickleAt, now) {
 		return
 	}
+	some := min(trickleMax, (len(t.list)+trickleRound-1)/trickleRound)
 	p.trickleAt = now.Add(trickleEvery)
-	for range min(trickleMax, (len(t.list)+trickleRound-1)/trickleRound) {
+	switch {
+	case p.behind > 0:
+		some = min(behindMax, p.behind, len(t.list))
+		p.behind -= some
+	case !p.Lossy:
+		p.trickleAt = time.Time{}
+		return
+	}
+	for range some {
 		n := t.list[p.cursor%len(t.list)]
 		p.cursor = (p.cursor + 1) % len(t.list)
 		if n != p.node && n.current(now) {

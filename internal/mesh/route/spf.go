@@ -106,7 +106,7 @@ func (t *Table) adopt() (changed bool, grown, near int) {
 		switch {
 		case !reach && !n.reach:
 		case !reach:
-			n.reach, n.next, n.cost = false, nil, 0
+			n.reach, n.lost, n.next, n.cost = false, t.computedAt, nil, 0
 			changed = true
 		case !n.reach || n.next != n.path.next || n.cost != n.path.cost:
 			if !n.reach {

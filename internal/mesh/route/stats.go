@@ -8,7 +8,7 @@ type Stats struct {
 	Ignored    uint64 // about ourselves, about nobody, or late first messages
 	Stale      uint64 // older than what was known
 	Accepted   uint64 // news, and passed on
-	OverLimit  uint64 // news dropped because of MaxNodes or MaxStored
+	OverLimit  uint64 // news dropped because of MaxNodes, MaxEdges or MaxStored
 	Oversize   uint64 // news not passed on because the frame would exceed wire.MaxFrame
 
 	Forwarded  uint64 // frames of other nodes sent on, once for each link

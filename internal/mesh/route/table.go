@@ -77,6 +77,7 @@ type Table struct {
 	stamp uint64                // numbers changes of edges; see node.at
 	heard int                   // how many of nodes are heard first hand
 	bytes int                   // of stored frames
+	edges int                   // of all nodes
 	seen  seen
 	sweep time.Time // when to look for nodes to forget
 
@@ -192,5 +193,5 @@ func (t *Table) computePause() time.Duration {
 	if n <= smallMesh {
 		return 0
 	}
-	return min(MergeDelay, time.Duration(n)*computePerNode)
+	return min(MergeDelay, time.Duration(n)*computePerNode) + time.Duration(max(0, t.edges-denseMesh))*computePerEdge
 }
