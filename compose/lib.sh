@@ -99,8 +99,8 @@ submit() {
 	submitted=$(ctl "$service" work submit "$@") || { printf '%s\n' "$submitted"; fail "submit $*"; }
 	printf '%s\n' "$submitted" | sed -n 's/^Unit ID: //p'
 }
-# state SERVICE UNIT WANTED: whether the unit has that state.
-state() { ctl "$1" work list --unit_id "$2" | grep -q "\"StateName\": \"$3\""; }
+# state SERVICE UNIT WANTED: whether the unit has that state; with an empty UNIT, whether any has.
+state() { ctl "$1" work list ${2:+--unit_id "$2"} | grep -q "\"StateName\": \"$3\""; }
 # via SERVICE NODE NEIGHBOUR: whether the way to a node leads over a neighbour.
 via() { ctl "$1" status | sed -n '/^Route /,/^$/p' | grep -Eq "^$2 +$3\$"; }
 # knows SERVICE NODE WORKTYPE: whether a node is known to offer a work type.

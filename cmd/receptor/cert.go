@@ -31,7 +31,7 @@ machine they are made on. Files that are there are not replaced without --force.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCertInit(stdout), newCertRequest(stdout), newCertSign(stdin, stdout), newCertShow(stdout), newCertCheck(stdout))
+	cmd.AddCommand(newCertInit(stdout), newCertRequest(stdout), newCertSign(stdin, stdout), newCertShow(stdout), newCertCheck(stdout), newCertSigningKey(stdout))
 	return cmd
 }
 

@@ -22,6 +22,6 @@ cp "$bin/receptor" "$bin/receptorctl" "$context/"
 chmod 0755 "$context/dumb-init" "$context/busybox" "$context/receptor" "$context/receptorctl"
 chmod 0644 "$context"/*.conf "$context/os-release" "$context/passwd" "$context/group"
 docker build --quiet --tag "$image" "$context" || {
-	echo "the image was not built; if /bin/busybox was not found, $busybox is not linked statically: on Debian, apt-get install busybox-static" >&2
+	echo "the image was not built. If a program above is said not to exist, it is not linked statically: of receptor, make build; of busybox, Debian's busybox-static" >&2
 	exit 1
 }

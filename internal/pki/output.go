@@ -25,6 +25,12 @@ func KeyOutput(file string, key crypto.Signer) (Output, error) {
 	return Output{File: file, Data: data, Mode: 0o600, Secret: true}, err
 }
 
+// PublicKeyOutput is a public key as a file (PKIX).
+func PublicKeyOutput(file string, key crypto.PublicKey, mode fs.FileMode) (Output, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	return Output{File: file, Data: pem.EncodeToMemory(&pem.Block{Type: blockPublicKey, Bytes: der}), Mode: mode}, err
+}
+
 // CertificateOutput is a certificate as a file.
 func CertificateOutput(file string, c *x509.Certificate, mode fs.FileMode) Output {
 	return Output{File: file, Data: pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: c.Raw}), Mode: mode}

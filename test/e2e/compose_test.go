@@ -250,6 +250,7 @@ func hops(t *testing.T, c *harness.Node, east string) string {
 func TestComposeLiveReconfiguration(t *testing.T) {
 	t.Parallel()
 	s := harness.NewScene(t, "5-live-reconfiguration", ours)
+	s.Prepare(programs)
 	s.Start()
 	c, relay, executor := s.Nodes["controller01"], s.Nodes["relayer01"], s.Nodes["executor01"]
 	c.Reach(relay)
@@ -257,7 +258,11 @@ func TestComposeLiveReconfiguration(t *testing.T) {
 		t.Fatal("executor01 is reached before anybody dials it")
 	}
 	onRelay := func(payload, worktype string) harness.Result {
-		return c.TryInput(payload, "work", "submit", "--node", "relayer01", "--rm", "--follow", "--payload", "-", worktype)
+		return c.TryInput(payload, "work", "submit", "--node", "relayer01", "--signwork", "--rm", "--follow", "--payload", "-", worktype)
+	}
+	if r := c.Try("work", "submit", "--node", "relayer01", "--rm", "--follow", "--no-payload", "reload"); r.Code == 0 ||
+		!strings.Contains(r.Stderr, "could not verify signature: signature is empty") {
+		t.Errorf("unsigned work: %+v", r)
 	}
 	done := func(r harness.Result, want string) {
 		t.Helper()
@@ -281,7 +286,7 @@ func TestComposeLiveReconfiguration(t *testing.T) {
 		t.Errorf("controller01 had %d links and lost %d, want the one that it began with", up, down)
 	}
 	offers(c, "executor01", "echo-reply")
-	got := c.Run("work", "submit", "--node", "executor01", "--rm", "--follow", "--payload-literal", "Hello Receptor!", "echo-reply")
+	got := c.Run("work", "submit", "--node", "executor01", "--signwork", "--rm", "--follow", "--payload-literal", "Hello Receptor!", "echo-reply")
 	harness.Match(t, got, `Reply from \S+: HELLO RECEPTOR!\n\([0-9a-zA-Z]{8}, released\)\n`)
 
 	// A mistake is refused, and changes nothing.
@@ -299,5 +304,34 @@ func TestComposeLiveReconfiguration(t *testing.T) {
 	c.Eventually("lose executor01", func() bool { return !c.Pings("executor01") })
 	if up, down := linkLines(t, c); up != 1 || down != 0 {
 		t.Errorf("controller01 had %d links and lost %d", up, down)
+	}
+}
+
+func TestComposeSecurity(t *testing.T) {
+	t.Parallel()
+	nodes := harness.NewSecurity(t, programs, ours)
+	harness.Security(t, nodes)
+
+	// controller04 takes the name of a node that is allowed. Its certificate still has its own.
+	relay, c3, c4 := nodes["relayer01"], nodes["controller03"], nodes["controller04"]
+	c3.Stop()
+	c4.Stop()
+	c4.Config = strings.Replace(c4.Config, "id: controller04", "id: controller03", 1)
+	c4.Exec()
+	if code := c4.Wait(); code == 0 || !strings.Contains(c4.Log(), "controller03") {
+		t.Errorf("a node starts with a certificate of another name: exit code %d\n%s", code, c4.Log())
+	}
+	c4.Config = strings.Replace(c4.Config, "- tls-client:\n", "- tls-client:\n    skipreceptornamescheck: true\n", 1)
+	c4.Start()
+	relay.Eventually("refuse controller04 as controller03", func() bool {
+		for line := range strings.Lines(relay.Log()) {
+			if strings.Contains(line, "rejected connection with node controller03 because ") && strings.Contains(line, "controller04") {
+				return true
+			}
+		}
+		return false
+	})
+	if c4.Pings("executor01") || routes(c4, "executor01", "relayer01") {
+		t.Error("controller04 is on the mesh under another name")
 	}
 }

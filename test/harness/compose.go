@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -105,6 +106,16 @@ func (s *Scene) addresses(text string) string {
 		m := addressLine.FindStringSubmatch(line)
 		return fmt.Sprintf("%s127.0.0.1:%d", m[1], s.port(m[2], m[3]))
 	})
+}
+
+// Prepare makes what the nodes of the scene prove themselves with, by its prepare.sh, with programs of ours.
+func (s *Scene) Prepare(by Programs) {
+	s.t.Helper()
+	cmd := exec.Command("sh", filepath.Join("..", "..", "compose", s.name, "prepare.sh"), filepath.Join(s.Dir, "certs"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(by.Receptor)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("prepare.sh: %v\n%s", err, out)
+	}
 }
 
 // Read is the text of a file of the scene, with addresses as the nodes have them.
