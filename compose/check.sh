@@ -1,7 +1,8 @@
 #!/bin/sh
-# Brings up the scenes, each in containers of its own, holds that they turn out
-# as their README says, and takes them down. Without a Docker engine it says so
-# and ends well. Builds an image from the programs in DIRECTORY and removes it.
+# Brings up the scenes, side by side, each in containers of its own, holds that
+# they turn out as their README says, and takes them down. Without a Docker
+# engine it says so and ends well. Builds an image from the programs in DIRECTORY
+# and removes it.
 # Usage: check.sh DIRECTORY-OF-THE-PROGRAMS [SCENE...]
 set -eu
 
@@ -21,10 +22,15 @@ fi
 
 RECEPTOR_IMAGE=receptor:check-$$
 export RECEPTOR_IMAGE
+out=$(mktemp -d "${TMPDIR:-/tmp}/receptor-check.XXXXXX")
+pids=
 cleanup() {
 	status=$?
 	trap - EXIT INT TERM HUP
+	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+	for pid in $pids; do wait "$pid" 2>/dev/null || true; done
 	docker image rm --force "$RECEPTOR_IMAGE" >/dev/null 2>&1 || true
+	rm -rf "$out"
 	exit "$status"
 }
 trap cleanup EXIT
@@ -33,6 +39,18 @@ trap 'exit 143' TERM HUP
 
 sh image/build.sh "$bin" "$RECEPTOR_IMAGE"
 for scene; do
-	echo "scene ${scene%/}"
-	(cd "$scene" && sh ./check.sh)
+	cd "$scene"
+	sh ./check.sh >"$out/${scene%/}" 2>&1 &
+	pids="$pids $!"
+	cd ..
 done
+failed= waiting=$pids
+for scene; do
+	waiting=${waiting# }
+	pid=${waiting%% *}
+	waiting=${waiting#"$pid"}
+	wait "$pid" || failed="$failed ${scene%/}"
+	echo "scene ${scene%/}"
+	cat "$out/${scene%/}"
+done
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

@@ -96,7 +96,7 @@ has() {
 submit() {
 	service=$1
 	shift
-	submitted=$(ctl "$service" work submit "$@") || { printf '%s\n' "$submitted"; fail "submit $*"; }
+	submitted=$(ctl "$service" work submit "$@" 2>&1) || { printf '%s\n' "$submitted"; fail "submit $*"; }
 	printf '%s\n' "$submitted" | sed -n 's/^Unit ID: //p'
 }
 # state SERVICE UNIT WANTED: whether the unit has that state; with an empty UNIT, whether any has.

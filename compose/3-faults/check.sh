@@ -1,7 +1,7 @@
 #!/bin/sh
 # Holds that the scene turns out as the README says. PAUSE is the time between
 # two lines of echo-sleep, shorter than in the README.
-PAUSE=${PAUSE:-0.5}
+PAUSE=${PAUSE:-1}
 export PAUSE
 . ../lib.sh
 
