@@ -35,6 +35,8 @@ echo " firewalls"
 blocked c03 executor01
 blocked c01 controller02
 blocked c02 executor02
+has "the rule that holds back controller03" 'rejected, its source is told "blocked by firewall" (rule 3' \
+	"$(at r01 receptor check --packet controller03:x,executor01:control /etc/receptor/receptor.conf)"
 ctl c03 work submit --node executor01 --payload-literal "$payload" echo-reply >"$scratch/out" 2>&1 || true
 state c03 "" Pending || fail "work of controller03 is not pending"
 say "work of controller03 stays pending"
