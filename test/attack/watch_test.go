@@ -28,6 +28,7 @@ type watch struct {
 	pings    []sample // of the honest neighbour, both ways
 	rss      []sample // bytes
 	failures []string
+	missed   int // of pings
 }
 
 type sample struct {
@@ -91,7 +92,10 @@ func (w *watch) record(to *[]sample, what string, f func() error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*to = append(*to, sample{from, int64(time.Since(from))})
-	if err != nil && len(w.failures) < 20 {
+	switch {
+	case err != nil && to == &w.pings:
+		w.missed++
+	case err != nil && len(w.failures) < 20:
 		w.failures = append(w.failures, fmt.Sprintf("%s: %s: %v", from.Format("15:04:05.000"), what, err))
 	}
 }
@@ -216,12 +220,12 @@ func (s *scene) verdict(length time.Duration) {
 	var now figures
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(200 * time.Millisecond) {
 		now = w.figures()
-		if now.goroutines != 0 && now.goroutines <= w.base.goroutines+10 && now.files <= w.base.files+5 {
+		if now.goroutines != 0 && now.goroutines <= w.base.goroutines+10 && now.files <= w.base.files+5 && now.rss-w.base.rss <= maxGrowth {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("after %v there are %d goroutines and %d files, before the attack there were %d and %d", settleTime,
-				now.goroutines, now.files, w.base.goroutines, w.base.files)
+			t.Errorf("after %v there are %d goroutines, %d files and %d MiB, before the attack there were %d, %d and %d", settleTime,
+				now.goroutines, now.files, now.rss>>20, w.base.goroutines, w.base.files, w.base.rss>>20)
 			break
 		}
 	}
@@ -240,7 +244,10 @@ func (s *scene) verdict(length time.Duration) {
 	if m := quantile(w.answers, 1); m > maxAnswer {
 		t.Errorf("an answer to status took %v", m)
 	}
-	if peak-w.base.rss > maxGrowth {
+	if w.missed*maxMissed > len(w.pings) {
+		t.Errorf("%d of %d pings got no answer", w.missed, len(w.pings))
+	}
+	if peak-w.base.rss > maxPeak {
 		t.Errorf("memory grew by %d MiB", (peak-w.base.rss)>>20)
 	}
 	if logged > maxLogBytes*int64(length.Seconds()+10) {
