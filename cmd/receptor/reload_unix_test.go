@@ -4,26 +4,35 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
+
+// hangUp sends SIGHUP to the daemons of the test process. From the first on it
+// ends none: one may arrive when the daemon that it was for has stopped already.
+func hangUp(t *testing.T) {
+	t.Helper()
+	surviveHangups()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var surviveHangups = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) })
 
 // SIGHUP is a reload; one that is refused is said in the log alone.
 func TestReloadOnSignal(t *testing.T) {
 	const conf = "- node: {id: hup, datadir: DIR/data}\n- log-level: info\n- control-service: {filename: DIR/s}\n- local-only\n"
 	d := startDaemon(t, conf)
-	hangup := func() {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
 	d.write(conf + "- tcp-listener: {bindaddr: HOST, port: 2305}\n")
-	hangup()
+	hangUp(t)
 	d.until("listener", func() bool { return d.listens("2305") })
 	d.write(conf + "- nonsense\n")
-	hangup()
+	hangUp(t)
 	d.until("refusal", func() bool { return strings.Contains(d.logged(), "Reload not successful: ") })
 	if !d.listens("2305") {
 		t.Error("the listener is gone")
@@ -47,9 +56,7 @@ func TestHangupsDuringReloads(t *testing.T) {
 		if err := os.Rename(beside, d.file); err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		hangUp(t)
 		if i%50 == 0 {
 			if reply := d.ask("reload"); reply != `{"Success":true}` {
 				t.Error(reply)
