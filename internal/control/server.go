@@ -106,9 +106,18 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, unixSocket bool) er
 func (s *Server) ServeOn(ctx context.Context, ln net.Listener, terms Terms) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-	defer ln.Close() // so that it is closed, and not about to be, when Serve returns
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { // waited for below if it has begun
+		defer close(closed)
+		ln.Close()
+	})
+	// It is closed, and not about to be, when this returns: a Close that comes second does not wait for the first.
+	defer func() {
+		ln.Close()
+		if !stop() {
+			<-closed
+		}
+	}()
 	var sessions sync.WaitGroup
 	defer sessions.Wait() // after cancel, as deferred calls run backwards
 	defer cancel()

@@ -23,9 +23,18 @@ func (n *Node) ServeLinks(ctx context.Context, ln link.Listener, p LinkPolicy) e
 	var links sync.WaitGroup
 	defer links.Wait()
 	defer cancel() // closes the links
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-	defer ln.Close()
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { // waited for below if it has begun
+		defer close(closed)
+		ln.Close()
+	})
+	// The port is free when this returns: a Close that comes second does not wait for the first.
+	defer func() {
+		ln.Close()
+		if !stop() {
+			<-closed
+		}
+	}()
 	wait := acceptWait
 	for {
 		l, err := ln.Accept()

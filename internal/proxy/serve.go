@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -37,9 +38,7 @@ func serve(ctx context.Context, ln net.Listener, dial dialFunc, log *slog.Logger
 // the connections to their end and returns that error.
 func accept(ctx context.Context, ln net.Listener, handle func(context.Context, net.Conn), limit int, log *slog.Logger) error {
 	s := &server{ln: ln, handle: handle, log: log, slots: make(chan struct{}, limit)}
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-	defer ln.Close() // so that it is closed, and not about to be, when serve returns
+	defer closing(ctx, ln)()
 	defer s.conns.Wait()
 	pause := minPause
 	for s.reserve(ctx) {
@@ -65,6 +64,23 @@ func accept(ctx context.Context, ln net.Listener, handle func(context.Context, n
 		pause = min(pause*pauseGrowths, maxPause)
 	}
 	return nil
+}
+
+// closing closes c when ctx ends. What it returns closes c in any case, and returns
+// when it is closed and not about to be: a Close that comes second does not wait for
+// the first.
+func closing(ctx context.Context, c io.Closer) (end func()) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { // waited for by end if it has begun
+		defer close(closed)
+		c.Close()
+	})
+	return func() {
+		c.Close()
+		if !stop() {
+			<-closed
+		}
+	}
 }
 
 // reserve takes a slot, or returns false when ctx ends.

@@ -59,9 +59,7 @@ func (s *udpClient) run(ctx context.Context) error {
 	defer expiry.Wait()
 	defer cancel()
 	expiry.Go(func() { s.flows.expire(ctx) }) // ends with ctx
-	// Closed, and not about to be, when run returns.
-	defer s.mesh.Close()
-	defer context.AfterFunc(ctx, func() { s.mesh.Close() })()
+	defer closing(ctx, s.mesh)()
 
 	for {
 		err := s.mesh.Receive(func(payload []byte, from mesh.Addr) { s.out.report(s.send(from, payload)) })

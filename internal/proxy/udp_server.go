@@ -70,9 +70,7 @@ func (s *udpServer) run(ctx context.Context) error {
 	defer expiry.Wait()
 	defer cancel()
 	expiry.Go(func() { s.flows.expire(ctx) }) // ends with ctx
-	// Closed, and not about to be, when run returns.
-	defer s.local.Close()
-	defer context.AfterFunc(ctx, func() { s.local.Close() })()
+	defer closing(ctx, s.local)()
 
 	buf := make([]byte, maxDatagram+1)
 	pause := minPause
