@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -26,10 +27,11 @@ import (
 // the order of the fields and stop in the reverse order, each waiting for all
 // that it started.
 type daemon struct {
-	args  *config.Args
-	cfg   *config.File // guarded by reloading once the stages run
-	log   *slog.Logger
-	level *slog.LevelVar
+	args    *config.Args
+	cfg     *config.File // guarded by reloading once the stages run
+	log     *slog.Logger
+	level   *slog.LevelVar
+	packets *slog.Logger // for lines about packets, whatever the level is
 
 	node *mesh.Node
 	work *work.Manager
@@ -68,6 +70,7 @@ func runDaemon(ctx context.Context, args *config.Args, stdin io.Reader, stdout, 
 	log := newLog(stdout, cfg.Log.Format, d.level)
 	defer log.close()
 	d.log = log.Logger
+	d.packets = slog.New(newLogHandler(log.queue, cfg.Log.Format, slog.LevelDebug))
 	for _, w := range cfg.Warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
@@ -79,6 +82,7 @@ func runDaemon(ctx context.Context, args *config.Args, stdin io.Reader, stdout, 
 	if err := d.build(); err != nil {
 		return err
 	}
+	d.setTrace(cfg.Trace)
 	return d.run(ctx, hup)
 }
 
@@ -169,7 +173,7 @@ func (d *daemon) startSections() error {
 	defer d.reloading.Unlock()
 	d.server = control.New(control.Config{
 		Node: d.node, Work: d.work, Version: controlproto.Release, Certificates: d.certificateStatus,
-		TLSClient: d.meshClientTLS, Reload: d.reload, Audit: d.audit, Logger: d.log,
+		TLSClient: d.meshClientTLS, Reload: d.reload, Audit: d.audit, Logger: d.log, PayloadTrace: d.payloadTrace(),
 	})
 	record, err := openAudit(d.cfg)
 	if err != nil {
@@ -207,6 +211,32 @@ func (d *daemon) reached(nodes []wire.NodeID) {
 	}
 	for _, id := range nodes {
 		d.work.Reached(string(id))
+	}
+}
+
+// payloadTraceVariable has the level of PayloadTrace, a number.
+const payloadTraceVariable = "RECEPTOR_PAYLOAD_TRACE_LEVEL"
+
+// payloadTrace is what the environment says about it.
+func (d *daemon) payloadTrace() control.PayloadTrace {
+	text := os.Getenv(payloadTraceVariable)
+	if text == "" {
+		return 0
+	}
+	level, err := strconv.Atoi(text)
+	if err != nil || level < 0 {
+		d.log.Warn("variable of the environment is ignored: it has to be a number from 0 to 3", "name", payloadTraceVariable, "value", text)
+		return 0
+	}
+	return control.PayloadTrace(level)
+}
+
+// setTrace begins or ends the lines about packets.
+func (d *daemon) setTrace(on bool) {
+	if on {
+		d.node.SetTrace(d.packets)
+	} else {
+		d.node.SetTrace(nil)
 	}
 }
 

@@ -24,6 +24,9 @@ func (d *daemon) openListener(l config.Listener) (opened, error) {
 	}
 	ln, err := d.listen(l, tlsc)
 	if err != nil {
+		if l.Transport == config.UDP {
+			d.log.Error("listener failed", "address", l.Address, "err", err)
+		}
 		return opened{}, err
 	}
 	return opened{

@@ -214,6 +214,17 @@ func (fs logFields) text(key string) string {
 	return ""
 }
 
+// without are the attributes but for some keys.
+func (fs logFields) without(keys ...string) []slog.Attr {
+	var rest []slog.Attr
+	for _, f := range fs {
+		if !slices.Contains(keys, f.Key) {
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
 // any is the value of an attribute, or nil.
 func (fs logFields) any(key string) any {
 	for _, f := range fs {
@@ -304,6 +315,12 @@ func stockText(phrase string, fields logFields) []string {
 		return []string{"Failed to restart worker " + t("unit") + ": " + t("err")}
 	case "control session ended":
 		return []string{"Control service closed"}
+	case "payload begins":
+		return []string{plainText("PACKET TRACING ENABLED: Reading from "+t("source"), fields.without("source"))}
+	case "command service running":
+		return []string{"Running command service {" + t("service") + " " + t("command") + " " + t("tls") + "}"}
+	case "listener failed":
+		return []string{"Error creating listener " + t("address") + ": " + t("err")}
 	case "reload begins":
 		return []string{"Reloading"}
 	case "reload failed":
@@ -330,6 +347,9 @@ func linkName(link string) string {
 }
 
 func listeningText(fields logFields) []string {
+	if fields.text("link") == "" {
+		return nil // not of the mesh
+	}
 	s := "Listening on " + linkName(fields.text("link")) + " " + fields.text("address")
 	if fields.text("link") == "websocket" {
 		s += " path " + fields.text("path")
@@ -360,13 +380,7 @@ func advertText(fields logFields) []string {
 
 // unreachableText has the cause last and everything else in between.
 func unreachableText(fields logFields) string {
-	var rest []slog.Attr
-	for _, f := range fields {
-		if f.Key != "node" && f.Key != "cause" {
-			rest = append(rest, f)
-		}
-	}
-	return plainText("Received unreachable message from "+fields.text("node"), rest) + " " + fields.text("cause")
+	return plainText("Received unreachable message from "+fields.text("node"), fields.without("node", "cause")) + " " + fields.text("cause")
 }
 
 // routesText is the two tables, in the order of node IDs; nil if the

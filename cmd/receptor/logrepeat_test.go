@@ -25,6 +25,21 @@ func (w *writes) since() []string {
 	return lines
 }
 
+// Ports of connections and times do not make a failure another one.
+func TestPassingPartsOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w writes
+		l, seen := repeating(&w)
+		defer seen.close()
+		for i := range 3 {
+			l.Warn("websocket server", "err", fmt.Sprintf("http: TLS handshake error from 127.0.0.1:%d: x", 40000+i))
+			l.Warn("link dial failed", "err", fmt.Sprintf("certificate has expired: current time 2026-01-01T00:00:0%dZ is after 2025", i), "retry", true)
+		}
+		expect(t, &w, "http: TLS handshake error from 127.0.0.1:40000: x",
+			"Backend connection failed (will retry): certificate has expired: current time 2026-01-01T00:00:00Z is after 2025")
+	})
+}
+
 func repeating(w *writes) (*slog.Logger, *repeats) {
 	h := newRepeatHandler(newLogHandler(w, config.LogText, slog.LevelDebug))
 	return slog.New(h), h.seen

@@ -30,7 +30,17 @@ type process struct {
 // startProcess runs the program in a directory; it is killed with the test.
 func startProcess(t *testing.T, name, dir string, args ...string) *process {
 	t.Helper()
+	return startProcessWith(t, name, dir, nil, args...)
+}
+
+// startProcessWith is startProcess with variables of the environment.
+func startProcessWith(t *testing.T, name, dir string, env map[string]string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, dir: dir, cmd: exec.Command("receptor", args...), done: make(chan struct{})}
+	p.cmd.Env = os.Environ()
+	for k, v := range env {
+		p.cmd.Env = append(p.cmd.Env, k+"="+v)
+	}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -175,4 +185,11 @@ func bindable(network, addr string) bool {
 		c.Close()
 	}
 	return err == nil
+}
+
+func writeFile(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -78,7 +78,11 @@ func (d *daemon) openCommandService(c config.CommandService) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command, TLS: tlsc})
+	o, err := d.openService(proxy.CommandService{Service: wire.Service(c.Service), Command: c.Command, TLS: tlsc})
+	o.ready = func() {
+		d.log.Info("command service running", "service", c.Service, "command", c.Command, "tls", c.TLS)
+	}
+	return o, err
 }
 
 // openIPRouter makes a tun device and takes the name of the network.

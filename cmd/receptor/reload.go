@@ -84,6 +84,7 @@ func (d *daemon) reloadLocked() ([]string, error) {
 	d.useAccess(cfg)
 	d.audit.Use(record)
 	d.level.Set(cfg.Log.Level)
+	d.setTrace(cfg.Trace)
 	if diff.Node.Firewall {
 		d.node.SetPolicy(firewall(cfg.Node.Firewall))
 	}

@@ -14,7 +14,7 @@ type File struct {
 	Node             Node
 	Log              Log
 	LocalOnly        bool // a node without links may run
-	Trace            bool // accepted, without effect (spec configuration 7.4)
+	Trace            bool // packets are logged
 	Listeners        []Listener
 	Peers            []Peer
 	ControlServices  []ControlService

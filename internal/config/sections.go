@@ -32,7 +32,7 @@ var sections = []sectionSpec{
 			{name: "format", typ: formatType, def: LogText, ours: true, help: "text or json"},
 		},
 	},
-	{name: "trace", mapOne: true, build: buildTrace, help: "Accepted for compatibility, has no effect."},
+	{name: "trace", mapOne: true, build: buildTrace, help: "Logs every packet that the node sends, receives or passes on, without its content, whatever the log level is."},
 	{
 		name: "control-service", build: buildControlService,
 		help: "Offer the control protocol on the mesh, a Unix socket or a TCP port.",

@@ -60,6 +60,8 @@ type Config struct {
 	Audit       *audit.Log   // nil records nothing
 	Logger      *slog.Logger // nil discards
 	MaxSessions int          // 0: DefaultMaxSessions
+	// PayloadTrace is what is logged of the payloads of submissions.
+	PayloadTrace PayloadTrace
 }
 
 // Server serves the control protocol on any number of listeners.

@@ -148,10 +148,12 @@ func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, e
 	}
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
-	if _, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{x.input()}, *buf); err != nil {
+	in, read := s.traced(x, sub.ID())
+	if _, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{in}, *buf); err != nil {
 		sub.Abort(err)
 		return nil, fmt.Errorf("error reading input data: %w", err)
 	}
+	read()
 	// The work is accepted even if its submitter goes away while it is started.
 	return sub.Start(ctx)
 }
@@ -173,8 +175,10 @@ func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submissio
 	}
 	s.record(x, nil, nil) // it is accepted
 	unwatch := s.endInput(ctx, x, sub.ID())
-	_, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{x.input()}, make([]byte, streamBlock))
+	in, read := s.traced(x, sub.ID())
+	_, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{in}, make([]byte, streamBlock))
 	unwatch()
+	read()
 	if err != nil && !s.ended(sub.ID()) {
 		sub.Abort(err)
 		return nil, fmt.Errorf("error reading input data: %w", err)

@@ -39,6 +39,9 @@ func (n *Node) arrive(f *link.Frame) {
 		f.Release()
 		return
 	}
+	if log := n.trace.Load(); log != nil {
+		n.traceArrived(log, src, dst, b)
+	}
 	if w := n.firewall.Load(); w != nil {
 		if verdict := w.decide(src, dst, fromService(b), toService(b)); verdict != Accept {
 			n.refuse(verdict, src, dst, b)
@@ -146,6 +149,9 @@ func (n *Node) frame(src, dst *destination, hops uint8, from, to wire.ServiceNam
 	b := f.Bytes()
 	wire.AppendHeader(b[:0], wire.Header{Hops: hops, Src: src.hash, Dst: dst.hash, From: from, To: to})
 	copy(b[headerSize:], payload)
+	if log := n.trace.Load(); log != nil {
+		tracePacket(log, "sent", src, dst, b)
+	}
 	return f
 }
 

@@ -44,9 +44,10 @@ type Node struct {
 	start       time.Time // origin of clock
 	box         mailbox
 	running     atomic.Bool
-	view        atomic.Pointer[view]      // what the data path needs to know
-	firewall    atomic.Pointer[firewall]  // nil if every packet passes
-	state       atomic.Pointer[linkState] // what Status shows of links and routes
+	view        atomic.Pointer[view]        // what the data path needs to know
+	firewall    atomic.Pointer[firewall]    // nil if every packet passes
+	trace       atomic.Pointer[slog.Logger] // nil if packets are not logged
+	state       atomic.Pointer[linkState]   // what Status shows of links and routes
 	local       sockets
 	adverts     advertTable // has its own lock
 	work        atomic.Pointer[[]wire.WorkCommand]
