@@ -43,7 +43,7 @@ var stockLines = []stockLine{
 	{"a", `ERROR Backend error: a: rejected connection with node d because it is not in the allowed peers list`},
 	{"a", `ERROR Backend error: a: rejected connection with node e because we disagree about the connection cost`},
 	{"a", `ERROR Backend error: a: rejected connection with node a because it tried to connect using our own node ID`},
-	{"a", `ERROR Backend error: a: rejected connection with node b because it connected using a node ID we are already connected to`},
+	{"a", `ERROR Backend error: a: rejected connection with node twin because it connected using a node ID we are already connected to`},
 	{"a", `ERROR Backend error: a: rejected connection with node renamed because remote node ID changed unexpectedly from renamed to other`},
 	{"a", `ERROR Backend error: a: rejected connection with node unlisted because remote node no longer lists us as a connection`},
 	{"a", `WARNING Giving up on connection initialization`},
@@ -189,6 +189,9 @@ func TestStockLines(t *testing.T) {
 	raw(hello("renamed", "renamed", 3, nil), hello("other", "other", 4, toA))
 	raw(hello("unlisted", "unlisted", 5, nil), hello("unlisted", "unlisted", 6, toA), hello("unlisted", "unlisted", 7, nil))
 	raw(hello("a", "a", 8, nil))
+	raw(hello("twin", "twin", 11, nil), hello("twin", "twin", 12, toA))
+	a.Eventually("link with a twin", func() bool { return has(stockLine{"a", "INFO Connection established with twin"}) })
+	raw(hello("twin", "twin", 13, nil))
 	reset := raw(hello("rude", "rude", 9, nil), hello("rude", "rude", 10, toA))
 	a.Eventually("link with one that is rude", func() bool { return has(stockLine{"a", "INFO Connection established with rude"}) })
 	reset.SetLinger(0)
