@@ -76,6 +76,10 @@ type configRun struct {
 var (
 	vectorPort = regexp.MustCompile(`\b(222[0-9]|223[0-9]|7323)\b`)
 	nodeID     = regexp.MustCompile(`(?m)^( +)id: .*$`)
+	// The same elsewhere.
+	nodeIDInline = regexp.MustCompile(`\{id: \w+`)
+	nodeIDJSON   = regexp.MustCompile(`"id": ?"\w+"`)
+	nodeIDTOML   = regexp.MustCompile(`(?m)^id *= *"\w+"`)
 )
 
 func (r *configRun) start(free *ports, certs string, files map[string]string, env map[string]string, args []string) *process {
@@ -97,6 +101,9 @@ func (r *configRun) start(free *ports, certs string, files map[string]string, en
 		text := ours(files[name])
 		if !strings.Contains(text, "datadir") {
 			text = nodeID.ReplaceAllString(text, "$0\n${1}datadir: data")
+			text = nodeIDInline.ReplaceAllString(text, `$0, datadir: data`)
+			text = nodeIDJSON.ReplaceAllString(text, `$0, "datadir": "data"`)
+			text = nodeIDTOML.ReplaceAllString(text, "$0\ndatadir = \"data\"")
 		}
 		writeFile(t, r.dir, name, text)
 	}
