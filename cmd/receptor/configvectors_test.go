@@ -110,8 +110,8 @@ func (r *configRun) start(free *ports, certs string, files map[string]string, en
 	var given []string
 	for i, a := range args {
 		given = append(given, ours(a))
-		bare := i > 0 && args[i-1] == "--node" && !strings.HasPrefix(a, "-") && !strings.Contains(a, "=")
-		if (bare || strings.HasPrefix(a, "id=")) && !slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "datadir=") }) {
+		bare := i > 0 && strings.ToLower(args[i-1]) == "--node" && !strings.HasPrefix(a, "-") && !strings.Contains(a, "=")
+		if (bare || strings.HasPrefix(strings.ToLower(a), "id=")) && !slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "datadir=") }) {
 			given = append(given, "datadir=data")
 		}
 	}
