@@ -154,9 +154,9 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) (err error) {
 	if err := d.startSections(); err != nil {
 		return err
 	}
-	d.control.run(func(ctx context.Context) error { return d.reloadOn(ctx, hup) })
 	d.log.Info("initialization complete")
 	d.ready.Store(true)
+	d.control.run(func(ctx context.Context) error { return d.reloadOn(ctx, hup) })
 	<-failed.Done()
 	d.ready.Store(false)
 	if ctx.Err() != nil {
