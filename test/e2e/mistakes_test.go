@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -39,8 +40,8 @@ func TestBadConfiguration(t *testing.T) {
 		},
 		"no backend": {"- node: {id: a}\n", []string{"Nothing to do - no backends are running."}},
 		"not supported yet": {
-			"- node: {id: a}\n- local-only:\n- tls-client: {name: x, cert: \"\", key: \"\"}\n- tcp-peer: {address: \"localhost:1\", tls: x}\n",
-			[]string{"receptor.yml:4", "tls", "not supported by this version yet"},
+			"- node: {id: a}\n- local-only:\n- work-kubernetes: {worktype: k, namespace: default, image: i, authmethod: incluster}\n",
+			[]string{"receptor.yml:3", "work-kubernetes", "not supported by this version yet"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +50,9 @@ func TestBadConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.config), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(programs.Receptor, "--config", file)
+			ctx, cancel := context.WithTimeout(t.Context(), harness.Patience) // should it start after all
+			defer cancel()
+			cmd := exec.CommandContext(ctx, programs.Receptor, "--config", file)
 			out, err := cmd.Output()
 			if err == nil || cmd.ProcessState.ExitCode() != 1 {
 				t.Errorf("exit: %v, want code 1", err)
