@@ -182,6 +182,9 @@ func (m *Manager) classify(u *unit, ours bool) {
 		}
 		u.rec.ExtraData = nil
 		u.size, u.errSize = m.store.size(u.id, fileStdout), m.store.size(u.id, fileStderr)
+		if !ended && u.far.RemoteUnitID != "" && u.size+u.errSize > 0 {
+			u.far.RemoteStarted = true // the status is older than what came from there
+		}
 		if !ended {
 			u.rec.StdoutSize = u.size // the status is older than its output, or newer
 			if u.rec.StderrSize != nil {

@@ -200,7 +200,7 @@ func (d *driver) next() (errand, context.Context, func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.far.LocalCancelled && !u.far.RemoteStarted {
-		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally}, nil)
+		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally, size: keepSize}, nil)
 	}
 	e := u.remotePlanLocked()
 	if e == errandSubmit && d.expired() {

@@ -56,7 +56,7 @@ func (m *Manager) ask(ctx context.Context, u *unit, wish func()) (pending bool, 
 	wish()
 	u.touchLocked()
 	if !u.far.RemoteStarted {
-		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally}, nil)
+		u.moveLocked(change{state: controlproto.Failed, detail: detailLocally, size: keepSize}, nil)
 	}
 	if u.live == nil && u.remotePlanLocked() == errandNone || u.live != nil && !u.live.driven && u.far.RemoteUnitID == "" {
 		u.live = nil // the other node knows nothing
