@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/work"
 )
 
 // A follower of a daemon that is being stopped is told so.
@@ -14,7 +15,14 @@ func TestShutdownIsTold(t *testing.T) {
 	p := scene(t)["controller01"]
 	ln := listenTCP(t)
 	_, stop := serveAt(t, p, ln, true)
-	id := dialTCP(t, ln).submit()
+	sub, err := p.work.Create(controlproto.Submit{Node: "controller01", WorkType: "sleep-loop"}, work.Origin{UnixSocket: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sub.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := sub.ID() // it goes on
 	c := dialTCP(t, ln)
 	fmt.Fprintln(c, `{"command":"hello","versions":[2]}`)
 	c.want("{")
@@ -27,7 +35,7 @@ func TestShutdownIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.Error == nil {
-			continue // the status, and that the submission broke off
+			continue // the status
 		}
 		if f.Error.Code != controlproto.Unreachable || f.Error.Message != "the daemon is shutting down" {
 			t.Errorf("told %+v", f.Error)

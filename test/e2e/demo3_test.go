@@ -221,7 +221,7 @@ func TestLongSilence(t *testing.T) {
 					return err == nil && strings.Contains(answer, `"Connections":[]`) || strings.Contains(answer, `"Connections":null`)
 				})
 			}
-			c.Eventually("say that the node is silent", func() bool {
+			c.Within(3*harness.Patience, "say that the node is silent", func() bool { // up to 80 s
 				r, _ := c.Unit(runs)
 				return r.StateName == "Running" && matches(r.Detail, "Running: PID * (node executor01 not heard of since *: *)")
 			})

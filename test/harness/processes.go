@@ -52,8 +52,9 @@ func (n *Node) KillAll() {
 	})
 }
 
-// KillNow sends SIGKILL to processes; it does not wait.
+// KillNow sends SIGKILL to processes, so that none sees the end of another; it does not wait.
 func KillNow(pids ...int) {
+	freeze(pids)
 	for _, pid := range pids {
 		if p, err := os.FindProcess(pid); err == nil {
 			_ = p.Kill() // it may have ended

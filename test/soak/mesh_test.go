@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/receptor-go/receptor/test/harness"
@@ -172,12 +171,8 @@ func killAll(n *harness.Node) {
 	if n.Alive() {
 		n.Kill()
 	}
-	for _, pid := range supervisors(n) {
-		syscall.Kill(pid, syscall.SIGKILL)
-	}
+	harness.KillNow(supervisors(n)...)
 	for range 3 { // what was forked meanwhile
-		for _, pid := range n.Helpers() {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
+		harness.KillNow(n.Helpers()...)
 	}
 }
