@@ -11,6 +11,7 @@ import (
 	"github.com/receptor-go/receptor/internal/audit"
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/control"
+	"github.com/receptor-go/receptor/internal/work"
 )
 
 // accessList is the rules of a control service that runs. A reload replaces
@@ -157,4 +158,13 @@ func (d *daemon) recordSignal(name string, err error) {
 		}
 	}
 	d.audit.Record(e)
+}
+
+// recordRefusal puts on record that work which was submitted here was never
+// started. Who has submitted it is on record with the submission.
+func (d *daemon) recordRefusal(r work.Refusal) {
+	d.audit.Record(audit.Entry{
+		Command: access.WorkSubmit, Unit: r.Unit, WorkType: r.WorkType, ToNode: r.Node,
+		Result: audit.Refused, Error: r.Err.Message, Code: string(r.Err.Code),
+	})
 }

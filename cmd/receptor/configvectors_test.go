@@ -82,14 +82,14 @@ var (
 	nodeIDTOML   = regexp.MustCompile(`(?m)^id *= *"\w+"`)
 )
 
-func (r *configRun) start(free *ports, certs string, files map[string]string, env map[string]string, args []string) *process {
+func (r *configRun) start(certs string, files map[string]string, env map[string]string, args []string) *process {
 	t := r.t
 	t.Helper()
 	r.dir, r.port = shortDir(t), make(map[string]string)
 	ours := func(s string) string {
 		return vectorPort.ReplaceAllStringFunc(s, func(p string) string {
 			if r.port[p] == "" {
-				r.port[p] = free.free(t)
+				r.port[p] = freePort(t)
 			}
 			return r.port[p]
 		})
@@ -163,7 +163,6 @@ const unsupportedYet = "is not supported by this version yet"
 func TestValidVectorsRun(t *testing.T) {
 	certs := t.TempDir()
 	unpack(t, "testdata/certs.txtar", certs)
-	var free ports
 	slots := make(chan struct{}, 4)
 	for name, c := range configCases(t, "valid.txtar", 51) {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +174,7 @@ func TestValidVectorsRun(t *testing.T) {
 					continue // would be open to everybody; package config looks at the addresses
 				}
 				r := &configRun{t: t}
-				p := r.start(&free, certs, c.files, want.Env, want.Args)
+				p := r.start(certs, c.files, want.Env, want.Args)
 				running := r.begins(p, want.Sockets)
 				if strings.Contains(p.output(), unsupportedYet) {
 					t.Skip(p.output())
@@ -299,7 +298,6 @@ var helps = []string{"cli-help-before-error", "cli-no-arguments"}
 func TestInvalidVectorsRun(t *testing.T) {
 	certs := t.TempDir()
 	unpack(t, "testdata/certs.txtar", certs)
-	var free ports
 	slots := make(chan struct{}, 4)
 	doc, err := os.ReadFile("../../internal/config/differences.md")
 	if err != nil {
@@ -317,7 +315,7 @@ func TestInvalidVectorsRun(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			r := &configRun{t: t}
-			p := r.start(&free, certs, c.files, nil, c.Args)
+			p := r.start(certs, c.files, nil, c.Args)
 			runs := r.begins(p, nil)
 			if strings.Contains(p.output(), unsupportedYet) {
 				t.Skip(p.output())

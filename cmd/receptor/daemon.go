@@ -128,7 +128,8 @@ func (d *daemon) build() error {
 			Argv:   []string{exe, superviseCommand},
 			Logger: d.log,
 		},
-		Logger: d.log,
+		Refused: d.recordRefusal,
+		Logger:  d.log,
 	})
 	if err != nil {
 		return at(d.cfg.Node.Origin, fmt.Errorf("datadir: %w", err))

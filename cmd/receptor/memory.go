@@ -8,11 +8,12 @@ import (
 )
 
 // Memory that is free but still held is given back to the system when it is more
-// than spareMemory at two looks in a row, spareInterval apart. The runtime would
-// take minutes for that, or not do it at all.
+// than spareMemory, and than spareShare of what is in use, at two looks in a row,
+// spareInterval apart. The runtime would take minutes for that, or not do it at all.
 const (
 	spareInterval = 15 * time.Second
-	spareMemory   = 16 << 20 // bytes
+	spareMemory   = 8 << 20 // bytes
+	spareShare    = 1. / 2
 )
 
 // returnMemory looks after that until ctx ends.
@@ -41,7 +42,7 @@ func returnMemory(ctx context.Context) {
 		if n[2] > n[3] {
 			spare += n[2] - n[3]
 		}
-		if spare < spareMemory {
+		if spare < max(spareMemory, uint64(spareShare*float64(n[3]))) {
 			before = false
 		} else if before = !before; !before {
 			debug.FreeOSMemory()

@@ -3,18 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/receptor-go/receptor/test/harness"
 )
 
 // process is the program, run as a user runs it.
@@ -145,46 +143,10 @@ func unpack(t *testing.T, archive, dir string) {
 	}
 }
 
-// ports gives out ports of loopback, each once.
-type ports struct {
-	mu    sync.Mutex
-	given map[int]bool
-}
-
-// free is a port that nobody listens on, by TCP or UDP. It is outside the range
-// from which systems take ports for those who ask for any.
-func (p *ports) free(t *testing.T) string {
+// freePort is a port of loopback that nobody listens on.
+func freePort(t *testing.T) string {
 	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if p.given[port] || !bindable("tcp", addr) || !bindable("udp", addr) {
-			continue
-		}
-		if p.given == nil {
-			p.given = make(map[int]bool)
-		}
-		p.given[port] = true
-		return fmt.Sprint(port)
-	}
-	t.Fatal("no free port found")
-	return ""
-}
-
-func bindable(network, addr string) bool {
-	var c io.Closer
-	var err error
-	if network == "udp" {
-		c, err = net.ListenPacket(network, addr)
-	} else {
-		c, err = net.Listen(network, addr)
-	}
-	if err == nil {
-		c.Close()
-	}
-	return err == nil
+	return fmt.Sprint(harness.FreePort(t))
 }
 
 func writeFile(t *testing.T, dir, name, text string) {

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 
 	"github.com/receptor-go/receptor/internal/config"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/mesh/wire"
+	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/proxy"
 )
 
@@ -20,10 +22,13 @@ func (d *daemon) openTCPServer(s config.TCPServer) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return d.openService(proxy.TCPServer{
-		Address: s.Address, RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService),
-		TLSServer: local, TLSClient: remote,
-	})
+	server := proxy.TCPServer{
+		Address: s.Address, RemoteNode: wire.NodeID(s.RemoteNode), RemoteService: wire.Service(s.RemoteService), TLSClient: remote,
+	}
+	if local != nil {
+		server.Secure = func(ln net.Listener) net.Listener { return pki.Listen(ln, local, d.log) }
+	}
+	return d.openService(server)
 }
 
 // openTCPClient takes the name of a service whose connections go to an address.

@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +151,7 @@ func TestControlOverTLS(t *testing.T) {
 	certs, ca := site(t)
 	cert, key := ca.Write(certs, "client", pkitest.Template{})
 	d := startDaemon(t, in(certs, tlsHub)+"- control-service: {service: tcpctl, tcplisten: 'HOST:2371', tcptls: srv}\n- tcp-listener: {bindaddr: HOST, port: 2372}\n")
+	d.waitLog("Initialization complete") // the socket answers before the port is open
 	if strings.Contains(d.ask("status"), "Certificates") {
 		t.Error("status tells of certificates though none ends soon")
 	}
@@ -195,19 +199,70 @@ func TestControlOverTLS(t *testing.T) {
 	}
 }
 
+// A proxy's port with TLS passes on who passes the handshake. Who does not is
+// logged, and holds up nobody: the oldest of too many gives way.
+func TestProxyOverTLS(t *testing.T) {
+	certs, ca := site(t)
+	cert, key := ca.Write(certs, "client", pkitest.Template{})
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca.PEM)
+	d := startDaemon(t, in(certs, tlsHub)+"- control-service: {service: spare, filename: DIR/spare}\n"+
+		"- tcp-server: {bindaddr: HOST, port: 2391, remotenode: hub, remoteservice: out, tlsserver: srv}\n"+
+		"- unix-socket-client: {service: out, filename: DIR/spare}\n- tcp-listener: {bindaddr: HOST, port: 2392}\n")
+	d.waitLog("Initialization complete")
+	address := d.fill("HOST:2391")
+	var silent []net.Conn
+	for range 260 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		silent = append(silent, c)
+	}
+	silent[0].SetDeadline(time.Now().Add(patience / 4)) // less than a handshake may take
+	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest is still there: %v", err)
+	}
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if line, err := bufio.NewReader(c).ReadString('\n'); line != "Receptor Control, node hub\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	stranger, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if err == nil { // TLS 1.3 tells it behind the handshake
+		stranger.SetDeadline(time.Now().Add(patience))
+		_, err = stranger.Read(make([]byte, 1))
+		stranger.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("without a certificate: %v", err)
+	}
+	d.waitLog("TLS handshake error: tls: client didn't provide a certificate. Closing socket.")
+}
+
 // A TLS section that changes takes down what uses it, and nothing else.
 func TestReloadTLS(t *testing.T) {
 	certs, _ := site(t)
-	const tail = "- tls-server: {name: other, cert: CERTS/hub.crt, key: CERTS/hub.key}\n" +
-		"- tcp-listener: {bindaddr: 127.0.0.1, port: 2381, tls: srv}\n- tcp-listener: {bindaddr: 127.0.0.1, port: 2382, tls: other}\n"
+	port, otherPort := freePort(t), freePort(t)
+	tail := "- tls-server: {name: other, cert: CERTS/hub.crt, key: CERTS/hub.key}\n" +
+		"- tcp-listener: {bindaddr: 127.0.0.1, port: " + port + ", tls: srv}\n- tcp-listener: {bindaddr: 127.0.0.1, port: " + otherPort + ", tls: other}\n"
 	h := startDaemon(t, in(certs, tlsHub+tail))
 	leaf := func(id, port, tls string) *testDaemon {
 		return startDaemon(t, in(certs, strings.ReplaceAll("- node: {id: ID, datadir: DIR/data}\n- control-service: {filename: DIR/s}\n"+
 			"- tls-client: {name: cli, cert: CERTS/leaf.crt, key: CERTS/leaf.key, rootcas: CERTS/ca.crt}\n- tcp-peer: {address: 'localhost:"+port+"', tls: "+tls+"}\n", "ID", id)))
 	}
-	a := leaf("leaf", "2381", "cli")
+	a := leaf("leaf", port, "cli")
 	b := startDaemon(t, in(certs, "- node: {id: b, datadir: DIR/data}\n- control-service: {filename: DIR/s}\n- tls-client: {name: cli, cert: '', key: '', rootcas: CERTS/ca.crt}\n"+
-		"- tcp-peer: {address: 'localhost:2382', tls: cli}\n"))
+		"- tcp-peer: {address: 'localhost:"+otherPort+"', tls: cli}\n"))
 	h.linked("b 1", "leaf 1")
 	established := func(d *testDaemon) int { return strings.Count(d.logged(), "Connection established with ") }
 

@@ -205,7 +205,7 @@ func TestTLSCases(t *testing.T) {
 	for _, name := range []string{"alpha", "probe", "wrong"} {
 		ca.Write(c.certs, name, pkitest.Template{})
 	}
-	port := new(ports).free(t)
+	port := freePort(t)
 	c.addr = "127.0.0.1:" + port
 	c.alpha = startDaemon(t, strings.ReplaceAll(in(c.certs, alphaConf), "PORT", port))
 	run := map[string]func() string{

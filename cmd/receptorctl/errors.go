@@ -215,6 +215,9 @@ var hints = []struct{ text, hint string }{
 // remoteText takes the names of errors within errors out of a text that passed
 // through several daemons.
 func remoteText(text string) string {
-	text = strings.TrimPrefix(text, "could not parse response: ")
+	text = strings.TrimPrefix(text, remoteRefusal)
 	return strings.TrimPrefix(text, "ERROR: ")
 }
+
+// remoteRefusal begins what a daemon says when the node that work is for refused it.
+const remoteRefusal = "could not parse response: "

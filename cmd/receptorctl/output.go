@@ -6,15 +6,45 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // errOutput marks a failure to write to stdout.
 var errOutput = errors.New("write to stdout")
 
-// printf writes to stdout. A failure is kept for outErr.
+// printf writes to stdout, texts as visible shows them. A failure is kept for
+// outErr.
 func (a *app) printf(format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = visible(text, "")
+		}
+	}
 	a.Write(fmt.Appendf(nil, format, args...))
+}
+
+// visible writes out the characters in a text that a terminal would obey, but for
+// those of kept: names and errors come from other nodes, who may be anybody.
+func visible(text, kept string) string {
+	obeyed := func(r rune) bool {
+		return (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) && !strings.ContainsRune(kept, r)
+	}
+	if !strings.ContainsFunc(text, obeyed) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case !obeyed(r):
+			b.WriteRune(r)
+		case r <= 0xff:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // Write writes to stdout; its errors are errOutput.
@@ -62,10 +92,11 @@ func decoded(v any) (any, error) {
 // errorLine, warning and hint write to stderr.
 func (a *app) errorLine(text string) { a.talk("ERROR: "+text, "31") }
 func (a *app) warning(text string)   { a.talk("Warning: "+text, "35") }
-func (a *app) hint(text string)      { fmt.Fprintf(a.stderr, "hint: %s\n", text) }
+func (a *app) hint(text string)      { fmt.Fprintf(a.stderr, "hint: %s\n", visible(text, "\n\t")) }
 
 // talk writes a line to stderr, in colour on a terminal.
 func (a *app) talk(line, colour string) {
+	line = visible(line, "\n\t") // a list of problems has several lines
 	if a.stderrTerminal && a.getenv("NO_COLOR") == "" {
 		line = "\x1b[" + colour + "m" + line + "\x1b[0m"
 	}
@@ -85,6 +116,7 @@ func (t table) row(cells ...string) {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
+		cell = visible(cell, "")
 		b.WriteString(cell)
 		if i < len(t.widths) {
 			if n := t.widths[i] - utf8.RuneCountInString(cell); n > 0 {

@@ -151,10 +151,10 @@ func (s *status) printCertificates(a *app, now time.Time) {
 func (s *status) nodeWidth() int {
 	width := 12
 	for _, c := range s.Connections {
-		width = max(width, utf8.RuneCountInString(c.NodeID))
+		width = max(width, utf8.RuneCountInString(visible(c.NodeID, "")))
 	}
 	for node := range s.KnownConnectionCosts {
-		width = max(width, utf8.RuneCountInString(node))
+		width = max(width, utf8.RuneCountInString(visible(node, "")))
 	}
 	return width
 }

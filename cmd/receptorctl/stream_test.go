@@ -264,3 +264,65 @@ func readLine(r *bufio.Reader) string {
 	line, _ := r.ReadString('\n')
 	return line
 }
+
+// A node that refuses a streamed unit is told in the words of one that is not
+// streamed, with who has refused what, and what is left; with and without --follow.
+func TestSubmitStreamRefused(t *testing.T) {
+	const (
+		refusal = "could not parse response: ERROR: unknown work type nosuch"
+		told    = "Unit ID: abcdefgh\nERROR: Remote error: unknown work type nosuch\n" +
+			"hint: node b refused work of type nosuch\n" +
+			"hint: `receptorctl status` lists the work types of each node\n"
+		left = "hint: what is left of it is unit abcdefgh; `receptorctl work release abcdefgh` deletes it\n"
+	)
+	for _, options := range []string{"", "--follow", "--follow --rm", "--json"} {
+		followed := make(chan struct{})
+		if !strings.Contains(options, "--follow") {
+			close(followed)
+		}
+		serve := []func(net.Conn, *bufio.Reader){func(conn net.Conn, r *bufio.Reader) {
+			greet2(conn, r)
+			r.ReadString('\n')
+			io.WriteString(conn, unitEvent)
+			<-followed
+			io.WriteString(conn, `{"id":1,"error":{"code":"not_found","message":"`+refusal+`"}}`+"\n")
+			for { // what is left of the payload
+				line, err := r.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if strings.Contains(line, `"release"`) {
+					io.WriteString(conn, `{"id":2,"result":{"released":"abcdefgh"}}`+"\n")
+				}
+			}
+		}}
+		want, out := told+left, ""
+		if strings.Contains(options, "--follow") {
+			serve = append(serve, func(conn net.Conn, r *bufio.Reader) {
+				greet2(conn, r)
+				r.ReadString('\n')
+				io.WriteString(conn, `{"id":1,"result":{"State":3,"StateName":"Failed","Detail":"Error starting worker: `+refusal+`"}}`+"\n")
+				close(followed)
+				io.Copy(io.Discard, r)
+			})
+		}
+		if strings.Contains(options, "--rm") {
+			serve = append(serve, func(conn net.Conn, r *bufio.Reader) {
+				greet2(conn, r)
+				r.ReadString('\n')
+				io.WriteString(conn, `{"id":1,"result":{"released":"abcdefgh"}}`+"\n")
+			})
+			want, out = told, "(abcdefgh, released)\n"
+		}
+		socket := serveAll(t, serve...)
+		stdin, writer := io.Pipe()
+		go writer.Write([]byte("begin")) // and then nothing
+		c := newCall(stdin, nil)
+		args := append([]string{"--socket", socket, "work", "submit", "nosuch", "--node", "b", "-p", "-", "--stream"}, strings.Fields(options)...)
+		got := run(t.Context(), c.env, args)
+		stdin.Close()
+		if got != exitSubmit || c.err.String() != want || c.out.String() != out {
+			t.Errorf("%s: exit code %d, stdout %q, stderr\n%swant\n%s", options, got, &c.out, &c.err, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -230,8 +231,19 @@ func (s *submission) runFollowed(ctx context.Context) error {
 	f, failed := errors.AsType[*failure](shown)
 	ended := shown == nil || failed && f.unit
 	abandoned := s.endInput(submitted, ended)
-	refused := errors.As(submitErr, new(*controlproto.Error))
+	e, refused := errors.AsType[*controlproto.Error](submitErr)
 	switch {
+	case refused && ended && failed && strings.HasSuffix(f.message, e.Message):
+		// The unit was never started: told as without --follow.
+		if s.o.rm {
+			s.done.UnitID = s.unit
+			if f, ok := errors.AsType[*failure](submitErr); ok {
+				f.left = nil
+			}
+		} else {
+			s.done = controlproto.Submitted{}
+		}
+		return submitErr
 	case ctx.Err() != nil && submitErr != nil:
 		s.done = controlproto.Submitted{} // submit has seen to it
 		return submitErr
@@ -288,7 +300,7 @@ func (s *submission) submit(ctx context.Context, created func()) (controlproto.S
 		return done, nil
 	}
 	if e, refused := errors.AsType[*controlproto.Error](err); refused {
-		return done, refusal(e, s.unit)
+		return done, s.refusal(e)
 	}
 	f := *explain(withCode(exitSubmit, err))
 	f.err = err
@@ -313,16 +325,20 @@ func (s *submission) leftBehind(ctx context.Context) string {
 	return "the payload of unit " + s.unit + " broke off, so it fails; `receptorctl work release " + s.unit + "` deletes what is left of it"
 }
 
-// refusal words that the daemon refused a submission; unit is empty if it did so
-// at once.
-func refusal(e *controlproto.Error, unit string) error {
+// refusal words that the daemon, or the node that the work is for, refused a
+// submission; there is no unit if the daemon did so at once.
+func (s *submission) refusal(e *controlproto.Error) error {
 	f := fail(exitSubmit, "Failed to start work unit: "+e.Message, hintsFor(e.Message)...)
 	f.err = e
-	if unit != "" {
-		f.message = "Remote error: " + remoteText(e.Message)
+	if s.unit == "" {
+		return f
 	}
-	if unit != "" && e.Code != controlproto.NotFound { // released meanwhile
-		f.hints = append(f.hints, "what is left of it is unit "+unit+"; `receptorctl work release "+unit+"` deletes it")
+	f.message = "Remote error: " + remoteText(e.Message)
+	if strings.HasPrefix(e.Message, remoteRefusal) {
+		f.hints = append([]string{"node " + s.request.Node + " refused work of type " + s.request.WorkType}, f.hints...)
+	}
+	if !strings.Contains(e.Message, "unknown work unit") { // released meanwhile
+		f.left = append(f.left, "what is left of it is unit "+s.unit+"; `receptorctl work release "+s.unit+"` deletes it")
 	}
 	return f
 }

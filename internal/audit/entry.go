@@ -50,6 +50,9 @@ const (
 	OK     Result = "ok"
 	Denied Result = "denied"
 	Failed Result = "error"
+	// Refused is what became later of a submission that was OK: its unit ended
+	// without having been started.
+	Refused Result = "refused"
 )
 
 // Bounds on what others have written, in bytes; the rest is cut.

@@ -15,10 +15,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/receptor-go/receptor/internal/access"
 	"github.com/receptor-go/receptor/internal/audit"
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/mesh"
+	"github.com/receptor-go/receptor/internal/mesh/wire"
 	"github.com/receptor-go/receptor/internal/pki"
 	"github.com/receptor-go/receptor/internal/pki/pkitest"
 	"github.com/receptor-go/receptor/internal/unixsocket"
@@ -400,8 +403,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// TestCertificates: rules by certificate hold for all of its names, over TCP and
-// over the mesh.
+// TestCertificates: rules by certificate hold for all of its names, over TCP.
 func TestCertificates(t *testing.T) {
 	places := scene(t)
 	p := places["executor01"]
@@ -439,6 +441,110 @@ func TestCertificates(t *testing.T) {
 	es := g.entries()
 	if c := es[len(es)-1].From.Certificate; strings.Join(c, " ") != "controller01 second jane.example jane" {
 		t.Errorf("certificate on record: %v", c)
+	}
+}
+
+// TestCertificatesOverTheMesh: the names of a certificate that the service has asked a
+// node for hold for all of its requests, together with the name of the node; a certificate
+// that the service does not accept, and none, is no caller at all.
+func TestCertificatesOverTheMesh(t *testing.T) {
+	places := scene(t)
+	executor, controller := places["executor01"], places["controller01"]
+	dir := t.TempDir()
+	ca, other := pkitest.NewCA(t, "ca"), pkitest.NewCA(t, "other")
+	cas := pkitest.File(t, dir+"/ca.crt", ca.PEM)
+	cert, key := ca.Write(dir, "executor01", pkitest.Template{Nodes: []string{"executor01"}})
+	listen := func(name string, c pki.ServerConfig) net.Listener {
+		t.Helper()
+		c.Name, c.Node, c.Cert, c.Key = "s", "executor01", cert, key
+		server, err := pki.NewServer(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := executor.node.Listen(mesh.Service{
+			Name: wire.Service(name),
+			TLS:  server.Mesh(func(h *tls.ClientHelloInfo) string { return string(mesh.HelloNode(h)) }),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ln
+	}
+	g := guard(t, executor, listen("asks", pki.ServerConfig{RequireClientCert: true, ClientCAs: cas}), listen("asksnot", pki.ServerConfig{}))
+	client := func(name string, by *pkitest.CA, names pkitest.Template) *tls.Config {
+		t.Helper()
+		c := pki.ClientConfig{Name: "c", Node: "controller01", RootCAs: cas, SkipNames: true}
+		if by != nil {
+			c.Cert, c.Key = by.Write(dir, name, names)
+		}
+		live, err := pki.NewClient(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return live.Node("executor01")
+	}
+	jane := client("jane", ca, pkitest.Template{Nodes: []string{"controller01", "second"}, DNS: []string{"jane.example"}})
+	bob := client("bob", ca, pkitest.Template{Nodes: []string{"controller01"}})
+	dial := func(service string, c *tls.Config) session {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		conn, err := controller.node.Dial(ctx, "executor01", wire.Service(service), c)
+		return greeted(t, conn, err)
+	}
+	for name, want := range map[string]bool{
+		"jane": true, "controller01": true, "second": true, "jane.example": true, "j.*": true, "": false, "jan": false, "executor01": false, "bob": false,
+	} {
+		g.allow(access.Rule{Allow: true, CertName: pattern(name)})
+		if got := dial("asks", jane).answer("status"); strings.HasPrefix(got, "{") != want {
+			t.Errorf("rule for %q: %s", name, got)
+		}
+	}
+
+	// Two certificates of one node are two callers, though its sessions are shared; the node is the same.
+	g.allow(access.Rule{Allow: true, CertName: pattern("jane"), Node: pattern("controller01")})
+	withJane, withBob := dial("asks", jane), dial("asks", bob)
+	if got := withJane.answer("status"); !strings.HasPrefix(got, "{") {
+		t.Errorf("jane: %s", got)
+	}
+	if got := withBob.answer("status"); got != "ERROR: permission denied: status is not allowed for node controller01, certificate controller01, localhost, bob" {
+		t.Errorf("bob: %s", got)
+	}
+	g.allow(access.Rule{Allow: true, CertName: pattern("jane"), Node: pattern("second")})
+	if got := dial("asks", jane).answer("status"); !strings.HasPrefix(got, "ERROR: permission denied: status is not allowed for node controller01, ") {
+		t.Errorf("a node that the certificate names beside: %s", got)
+	}
+
+	// A certificate that is not asked for has no names.
+	g.allow(access.Rule{Allow: true, CertName: pattern(".*")})
+	if got := dial("asksnot", jane).answer("status"); got != "ERROR: permission denied: status is not allowed for node controller01" {
+		t.Errorf("not asked: %s", got)
+	}
+
+	// None, one of another authority, and one that does not name its node, do not get there.
+	for name, c := range map[string]*tls.Config{
+		"none": client("none", nil, pkitest.Template{}), "of another": client("stranger", other, pkitest.Template{Nodes: []string{"controller01"}}),
+		"of another node": client("relayer01", ca, pkitest.Template{Nodes: []string{"relayer01"}}),
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		conn, err := controller.node.Dial(ctx, "executor01", "asks", c)
+		if err == nil { // the refusal may come behind the handshake
+			conn.SetDeadline(time.Now().Add(patience))
+			if n, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Errorf("certificate %s: %d bytes were read", name, n)
+			}
+			conn.Close()
+		}
+		cancel()
+	}
+	es := g.entries()
+	if from := es[0].From; from.Node != "controller01" || strings.Join(from.Certificate, " ") != "controller01 second jane.example jane" {
+		t.Errorf("on record: %+v", from)
+	}
+	for _, e := range es {
+		if len(e.From.Certificate) == 0 && e.Result != audit.Denied || strings.Contains(strings.Join(e.From.Certificate, " "), "stranger") {
+			t.Errorf("on record: %+v", e)
+		}
 	}
 }
 

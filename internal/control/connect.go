@@ -64,7 +64,7 @@ func (s *Server) bridge(x exchange, stream net.Conn) {
 		buf := s.buffer()
 		defer s.buffers.Put(buf)
 		in := &source{r: x.input()}
-		_, err := io.CopyBuffer(sink{stream}, in, *buf)
+		_, err := io.CopyBuffer(sink{stream}, in, buf.Bytes)
 		switch {
 		case err == nil:
 			all.Store(true)
@@ -84,7 +84,7 @@ func (s *Server) bridge(x exchange, stream net.Conn) {
 	}()
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
-	_, err := io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, *buf)
+	_, err := io.CopyBuffer(sink{x.output()}, struct{ io.Reader }{stream}, buf.Bytes)
 	if refused, ok := errors.AsType[*mesh.TLSError](err); ok {
 		s.refused(stream.RemoteAddr().String(), refused)
 	}

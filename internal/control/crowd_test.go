@@ -147,3 +147,147 @@ func TestAnswersAreShared(t *testing.T) {
 		t.Errorf("%d answers were made, want another for other members, and one after a change", made)
 	}
 }
+
+// TestAnswersThatCost: an answer that took long is given for a part of a second even if
+// something has changed.
+func TestAnswersThatCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := mesh.New(mesh.Config{ID: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answers
+		made, cost := 0, freeAnswer
+		ask := func(after time.Duration) {
+			t.Helper()
+			time.Sleep(after)
+			n.SetWorkTypes(nil) // a change
+			if _, err := a.get(n.Turn, []string{"NodeID"}, func() map[string]any { made++; time.Sleep(cost); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask(0)
+		ask(0)
+		if made != 2 {
+			t.Errorf("%d answers, want a new one for each question as they cost little", made)
+		}
+		cost += 50 * time.Millisecond
+		ask(0)
+		for range 3 { // for 200 ms after its making began, which took 55
+			ask(40 * time.Millisecond)
+		}
+		if made != 3 {
+			t.Errorf("%d answers, want one for all", made-2)
+		}
+		ask(40 * time.Millisecond)
+		if made != 4 {
+			t.Errorf("%d answers, want a second", made-2)
+		}
+		cost = time.Minute
+		ask(time.Second)
+		ask(answerAge)
+		if made != 6 {
+			t.Errorf("an answer older than %v was given", answerAge)
+		}
+	})
+}
+
+// TestLargeAnswersGo: a large answer is not kept when it is of no use any more.
+func TestLargeAnswersGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := mesh.New(mesh.Config{ID: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answers
+		ask := func(size int) {
+			t.Helper()
+			if _, err := a.get(n.Turn, []string{"NodeID"}, func() map[string]any { return map[string]any{"x": make([]byte, size)} }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if len(a.kept) != want {
+				t.Errorf("%d answers are kept, want %d", len(a.kept), want)
+			}
+		}
+		ask(smallAnswer)
+		kept(1)
+		time.Sleep(answerAge - time.Nanosecond)
+		kept(1)
+		n.SetWorkTypes(nil) // another answer takes its place
+		ask(smallAnswer)
+		time.Sleep(time.Nanosecond)
+		kept(1)
+		time.Sleep(answerAge)
+		kept(0)
+		ask(10)
+		time.Sleep(time.Hour)
+		kept(1)
+	})
+}
+
+// TestCrowdUntaken: the bytes that wait for clients are bounded, and those that several
+// are sent count once.
+func TestCrowdUntaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Uint64
+		c := &crowd{closed: &closed}
+		write := func(b []byte) *presence {
+			near, far := net.Pipe()
+			t.Cleanup(func() { near.Close(); far.Close() })
+			p := &presence{crowd: c, conn: near}
+			go p.writer().Write(b) // ends with the pipe
+			synctest.Wait()
+			return p
+		}
+		answer := make([]byte, maxUntaken/4)
+		for range 20 {
+			write(answer)
+		}
+		idle := write(nil)
+		idle.read(true)
+		time.Sleep(2 * leastWait)
+		for range 3 {
+			write(make([]byte, maxUntaken/4))
+		}
+		if n := closed.Load(); n != 0 {
+			t.Fatalf("%d sessions were closed while there is room", n)
+		}
+		time.Sleep(2 * leastWait)
+		write([]byte("x"))
+		if n := closed.Load(); n != 1 {
+			t.Errorf("%d sessions were closed when there was too much, not 1", n)
+		}
+		if idle.at == nil {
+			t.Error("a session that holds nothing was closed")
+		}
+		write(nil).read(true)
+		if n := closed.Load(); n != 2 {
+			t.Errorf("%d sessions were closed when another one came, not 2", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // all is given back
+		var closed atomic.Uint64
+		c := &crowd{closed: &closed}
+		near, far := net.Pipe()
+		go io.Copy(io.Discard, far) // ends with the pipe
+		p := &presence{crowd: c, conn: near}
+		for range 3 {
+			p.writer().Write(make([]byte, maxUntaken+1))
+		}
+		near.Close()
+		line := make([]byte, 100) // to one session whole, and to another without its end
+		c.hold(line)
+		c.hold(line[:99])
+		c.drop(line)
+		c.drop(line[:99])
+		if c.untaken != 0 || len(c.writes) != 0 {
+			t.Errorf("%d bytes in %d writes are left", c.untaken, len(c.writes))
+		}
+	})
+}

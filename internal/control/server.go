@@ -12,6 +12,7 @@ import (
 
 	"github.com/receptor-go/receptor/internal/audit"
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/lend"
 	"github.com/receptor-go/receptor/internal/mesh"
 	"github.com/receptor-go/receptor/internal/work"
 )
@@ -26,10 +27,11 @@ const DefaultMaxSessions = 16384
 const shutdownGrace = time.Second
 
 // copyBuffer is the size of one read of a payload or a bridge, in bytes, and
-// maxBuffers how many of these there are at a time; beyond, reads are smaller.
+// maxBuffers how many of these there are at a time; beyond, it is smallBuffer.
 const (
-	copyBuffer = 256 << 10
-	maxBuffers = 32
+	copyBuffer  = 256 << 10
+	maxBuffers  = 32
+	smallBuffer = 8 << 10
 )
 
 // reserved are the sessions that only clients on Unix sockets get, who are on this
@@ -68,7 +70,7 @@ type Config struct {
 type Server struct {
 	Config
 	slots   chan struct{} // one token for each open session
-	buffers *controlproto.Buffers
+	buffers *lend.Buffers
 	system  system
 	lines   *controlproto.Memory // of long requests; Unix sockets are preferred
 	crowded atomic.Uint64        // sessions that were refused or had to go because there were too many
@@ -84,7 +86,7 @@ func New(c Config) *Server {
 		c.MaxSessions = DefaultMaxSessions
 	}
 	s := &Server{Config: c, slots: make(chan struct{}, c.MaxSessions), system: readSystem()}
-	s.buffers = controlproto.NewBuffers(copyBuffer, maxBuffers)
+	s.buffers = lend.New(copyBuffer, smallBuffer, maxBuffers)
 	s.lines = controlproto.NewMemory()
 	return s
 }
@@ -192,4 +194,4 @@ func (s *Server) session(ctx context.Context, conn net.Conn, together *crowd, te
 	s.Logger.Debug("control session ended", "address", address)
 }
 
-func (s *Server) buffer() *[]byte { return s.buffers.Get() }
+func (s *Server) buffer() *lend.Buffer { return s.buffers.Get() }

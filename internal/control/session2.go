@@ -185,7 +185,7 @@ func (s *session2) feed(f controlproto.Frame) error {
 		}
 		buf := s.server.buffer()
 		defer s.server.buffers.Put(buf)
-		n, err := io.CopyBuffer(to, struct{ io.Reader }{io.LimitReader(s.r, f.Bytes)}, *buf)
+		n, err := io.CopyBuffer(to, struct{ io.Reader }{io.LimitReader(s.r, f.Bytes)}, buf.Bytes)
 		if err == nil && n < f.Bytes {
 			err = io.ErrUnexpectedEOF
 		}

@@ -341,3 +341,37 @@ func TestSessionLimit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A node that refuses a streamed unit is the outcome of the submission, in the
+// words and with the code of one that is not streamed, though the rest of the
+// payload never comes.
+func TestStreamThatItsNodeRefuses(t *testing.T) {
+	p := scene(t)["controller01"]
+	for _, stream := range []bool{false, true} {
+		c := open2(t, p)
+		c.say(fmt.Sprintf(`{"id":1,"command":"work","subcommand":"submit","node":"executor01","worktype":"nosuch","stream":%v}`, stream))
+		if f, _ := c.frame(); f.Event != controlproto.EventUnit {
+			t.Fatalf("stream %v: %+v", stream, f)
+		}
+		if !stream {
+			c.say(`{"id":1,"eof":true}`)
+		}
+		f, _ := c.end(1)
+		if f.Error == nil || f.Error.Code != controlproto.NotFound || f.Error.Message != "could not parse response: ERROR: unknown work type nosuch" {
+			t.Errorf("stream %v: result %s, error %+v", stream, f.Result, f.Error)
+		}
+	}
+}
+
+// A release that overtakes the submission that it is about: no work is started.
+func TestReleaseBeforeSubmit(t *testing.T) {
+	c := open2(t, scene(t)["executor01"])
+	c.say(`{"id":1,"command":"work","subcommand":"release","unitid":"Overtook"}`)
+	if f, _ := c.end(1); f.Error == nil || f.Error.Code != controlproto.NotFound {
+		t.Errorf("release of nothing: %+v", f.Error)
+	}
+	c.say(`{"id":2,"command":"work","subcommand":"submit","node":"executor01","worktype":"cat","unitid":"Overtook","stream":true}`)
+	if f, _ := c.end(2); f.Error == nil || f.Error.Code != controlproto.NotFound || !strings.Contains(f.Error.Message, "was released") {
+		t.Errorf("submitted after its release: %s %+v", f.Result, f.Error)
+	}
+}

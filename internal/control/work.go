@@ -149,7 +149,7 @@ func (s *Server) workSubmit(ctx context.Context, x exchange, a workArgs) (any, e
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
 	in, read := s.traced(x, sub.ID())
-	if _, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{in}, *buf); err != nil {
+	if _, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{in}, buf.Bytes); err != nil {
 		sub.Abort(err)
 		return nil, fmt.Errorf("error reading input data: %w", err)
 	}
@@ -169,11 +169,11 @@ func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submissio
 		sub.Abort(err)
 		return nil, err
 	}
+	s.record(x, nil, nil) // it is accepted; a refusal of its node has a record of its own
 	if err := x.created(sub.ID(), sub.Received()); err != nil {
 		sub.Abort(err)
 		return nil, err
 	}
-	s.record(x, nil, nil) // it is accepted
 	unwatch := s.endInput(ctx, x, sub.ID())
 	in, read := s.traced(x, sub.ID())
 	_, err := io.CopyBuffer(sink{sub}, struct{ io.Reader }{in}, make([]byte, streamBlock))
@@ -185,6 +185,9 @@ func (s *Server) workStream(ctx context.Context, x exchange, sub *work.Submissio
 	}
 	sub.Seal(x.seal())
 	done, err := sub.Start(context.WithoutCancel(ctx))
+	if refusal := sub.Refusal(); refusal != nil {
+		return nil, refusal
+	}
 	if err != nil && s.ended(sub.ID()) {
 		// The command has ended without the rest of its payload. The unit tells
 		// what became of it, so this is no error of the submission.

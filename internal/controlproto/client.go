@@ -55,7 +55,7 @@ func (c *Client) Upgrade(ctx context.Context) error {
 	}
 	if text, failed := strings.CutPrefix(string(line), "ERROR:"); failed {
 		if strings.TrimSpace(text) != "Unknown command" {
-			return New(Internal, strings.TrimSpace(text))
+			return New(Internal, Clip(strings.TrimSpace(text), MaxText))
 		}
 		return nil // an ansible/receptor daemon
 	}
@@ -167,7 +167,7 @@ func (c *Client) next(ctx context.Context) (Frame, error) {
 		}
 		f, err := parseFrame(line)
 		if err != nil { // not an *Error, which would be the daemon's refusal
-			return Frame{}, fmt.Errorf("unexpected answer %s: %v", quote(string(line)), err)
+			return Frame{}, fmt.Errorf("unexpected answer %s: %s", quote(string(line)), Clip(err.Error(), maxCause))
 		}
 		if f.ID != 0 && f.ID != c.lastID { // of a request that was given up
 			if _, err := io.CopyN(io.Discard, c.r, f.Bytes); err != nil {
@@ -177,6 +177,7 @@ func (c *Client) next(ctx context.Context) (Frame, error) {
 		}
 		if f.Error != nil {
 			f.Error.Code = f.Error.Code.known()
+			f.Error.Message = Clip(f.Error.Message, MaxText)
 			return f, f.Error
 		}
 		return f, nil
@@ -195,8 +196,20 @@ func (c *Client) Call(ctx context.Context, members map[string]any, reply any) er
 	if err != nil || reply == nil {
 		return err
 	}
-	if err := json.Unmarshal(answer, reply); err != nil {
+	if err := decode(answer, reply); err != nil {
 		return fmt.Errorf("unexpected answer %s: %w", quote(string(answer)), err)
+	}
+	return nil
+}
+
+// maxCause is how much is told of why an answer cannot be decoded, in bytes.
+const maxCause = 1 << 10
+
+// decode decodes what a daemon has said. Errors of encoding/json may quote values
+// whole, in quotation marks that make them longer.
+func decode(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return errors.New(Clip(err.Error(), maxCause))
 	}
 	return nil
 }
@@ -233,8 +246,9 @@ func errorLine(line []byte) error {
 		return nil
 	}
 	text = strings.TrimPrefix(text, " ")
+	code := Internal
 	if strings.Contains(text, "unknown work unit") {
-		return New(NotFound, text)
+		code = NotFound
 	}
-	return New(Internal, text)
+	return New(code, Clip(text, MaxText))
 }

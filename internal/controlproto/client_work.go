@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync/atomic"
+	"unicode"
 )
 
 // SubmitOptions are what a submit may tell and ask on the way.
@@ -87,8 +88,8 @@ func (c *Client) submitV1(ctx context.Context, s Submit, payload io.Reader, o Su
 		return Submitted{}, err
 	}
 	unit, ok := between(string(line), "with ID ", ".")
-	if !ok {
-		return Submitted{}, New(Internal, "could not parse response: "+string(line))
+	if !ok || !oneWord(unit) {
+		return Submitted{}, New(Internal, Clip("could not parse response: "+string(line), MaxText))
 	}
 	o.Created(UnitEvent{UnitID: unit})
 	c.spent = true
@@ -309,13 +310,13 @@ func (c *Client) submitted(ctx context.Context, o SubmitOptions) (Submitted, err
 		switch {
 		case f.Event == EventUnit:
 			var u UnitEvent
-			if err := json.Unmarshal(f.Data, &u); err != nil {
+			if err := decode(f.Data, &u); err != nil {
 				return done, fmt.Errorf("event unit: %w", err)
 			}
 			done.UnitID = u.UnitID
 			o.Created(u)
 		case f.Result != nil:
-			err := json.Unmarshal(f.Result, &done)
+			err := decode(f.Result, &done)
 			return done, err
 		}
 	}
@@ -396,12 +397,12 @@ func (c *Client) followV2(ctx context.Context, out io.Writer, o FollowOptions) (
 				return UnitStatus{}, c.broken(ctx, err)
 			}
 		case f.Event == EventStatus && o.Status != nil:
-			if err := json.Unmarshal(f.Data, &u); err != nil {
+			if err := decode(f.Data, &u); err != nil {
 				return u, fmt.Errorf("event status: %w", err)
 			}
 			o.Status(u)
 		case f.Result != nil:
-			err := json.Unmarshal(f.Result, &u)
+			err := decode(f.Result, &u)
 			return u, err
 		}
 	}
@@ -463,4 +464,10 @@ func between(s, before, after string) (string, bool) {
 	}
 	s, _, found = strings.Cut(s, after)
 	return s, found && s != ""
+}
+
+// oneWord tells whether a unit's id is one word of the text form, in which it is
+// asked for.
+func oneWord(id string) bool {
+	return len(id) <= MaxUnitID && !strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 }

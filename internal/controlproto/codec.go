@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -200,6 +201,16 @@ func (w *Writer) flushLocked() error {
 		w.buf = nil
 	}
 	return err
+}
+
+// Clip leaves out the middle of a text of more than most bytes. Both ends matter:
+// what was done at the front, and the reason at the back.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	half := most/2 - 2
+	return strings.ToValidUTF8(text[:half]+"..."+text[len(text)-half:], "")
 }
 
 func quote(line string) string {

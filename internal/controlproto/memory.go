@@ -2,7 +2,6 @@ package controlproto
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 )
 
@@ -79,40 +78,4 @@ func (r *Reader) room(n int) bool {
 	copy(longer, r.line)
 	r.line = longer
 	return true
-}
-
-// Buffers lends blocks to whoever copies. A few at a time are large; who stalls
-// with one does not take them from all others without end: these get small ones.
-type Buffers struct {
-	large, most int
-	pool        sync.Pool // of *[]byte
-	lent        atomic.Int64
-}
-
-// smallBuffer is the size of a block when too many large ones are lent, in bytes.
-const smallBuffer = 8 << 10
-
-// NewBuffers lends at most most blocks of large bytes at a time.
-func NewBuffers(large, most int) *Buffers { return &Buffers{large: large, most: most} }
-
-// Get borrows a block; Put gives it back.
-func (b *Buffers) Get() *[]byte {
-	if b.lent.Add(1) > int64(b.most) {
-		b.lent.Add(-1)
-		p := make([]byte, smallBuffer)
-		return &p
-	}
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return p
-	}
-	p := make([]byte, b.large)
-	return &p
-}
-
-// Put gives a block back.
-func (b *Buffers) Put(p *[]byte) {
-	if len(*p) == b.large {
-		b.lent.Add(-1)
-		b.pool.Put(p)
-	}
 }

@@ -2,6 +2,7 @@ package controlproto
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -89,20 +90,6 @@ func TestLongLineIsTimed(t *testing.T) {
 	r.Free()
 }
 
-// TestBuffers: who stalls with a block does not take all.
-func TestBuffers(t *testing.T) {
-	b := NewBuffers(1<<16, 2)
-	first, second, third := b.Get(), b.Get(), b.Get()
-	if len(*first) != 1<<16 || len(*second) != 1<<16 || len(*third) != smallBuffer {
-		t.Errorf("blocks of %d, %d and %d bytes", len(*first), len(*second), len(*third))
-	}
-	b.Put(third)
-	b.Put(first)
-	if again := b.Get(); len(*again) != 1<<16 {
-		t.Errorf("a block of %d bytes after one was given back", len(*again))
-	}
-}
-
 // TestTooManyValues: a request of a few megabytes does not become hundreds.
 func TestTooManyValues(t *testing.T) {
 	for _, line := range []string{
@@ -117,5 +104,27 @@ func TestTooManyValues(t *testing.T) {
 	line := `{"command":"work","params":"` + strings.Repeat(`,:[{\"`, MaxValues) + `"}`
 	if _, err := ParseRequest([]byte(line)); err != nil {
 		t.Errorf("a long string with punctuation in it: %v", err)
+	}
+}
+
+// TestExactLimits: as many values, and announced bytes, as the limits say, and one more.
+func TestExactLimits(t *testing.T) {
+	line := func(n int) []byte { // that counts as n values
+		return []byte(`{"command":"x","y":[` + strings.Repeat("0,", n-5) + `0]}`)
+	}
+	if n := countValues(line(MaxValues)); n != MaxValues {
+		t.Fatalf("%d values", n)
+	}
+	if _, err := ParseRequest(line(MaxValues)); err != nil {
+		t.Errorf("%d values: %v", MaxValues, err)
+	}
+	if _, err := ParseRequest(line(MaxValues + 1)); CodeOf(err) != Invalid || err == nil || err.Error() != "request has too many values" {
+		t.Errorf("one value more: %v", err)
+	}
+	for bytes, ok := range map[int64]bool{0: true, 1: true, MaxChunk: true, MaxChunk + 1: false, -1: false} {
+		f, err := parseFrame(fmt.Appendf(nil, `{"id":1,"bytes":%d}`, bytes))
+		if ok != (err == nil) || ok && f.Bytes != bytes || !ok && (CodeOf(err) != Invalid || err.Error() != "bytes announced are out of range") {
+			t.Errorf("%d bytes announced: %v", bytes, err)
+		}
 	}
 }

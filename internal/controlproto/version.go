@@ -13,6 +13,8 @@ const (
 	ChunkSize = 128 << 10 // bytes that we announce at a time
 	MaxActive = 64        // requests of one session under way
 	MaxValues = 1 << 16   // JSON values of one request
+	MaxText   = 16 << 10  // bytes of the text of an error; the middle of a longer one is left out
+	MaxUnitID = 255       // bytes of the id that a daemon of version 1 gives to a unit
 )
 
 // GreetingPrefix begins the daemon's first line; the node id follows.

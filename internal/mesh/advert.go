@@ -31,7 +31,7 @@ func (e *advertEntry) cost() int { return 2*len(e.frame) + advertOverhead }
 // advertEntry is the newest advertisement of one service.
 type advertEntry struct {
 	advert wire.Advert
-	frame  []byte    // as received, forwarded byte for byte
+	frame  []byte    // as received, forwarded byte for byte; nil if cancelled
 	heard  time.Time // our clock, when the newest advertisement of the service came
 }
 
@@ -59,6 +59,10 @@ func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) (news 
 		return nil, true
 	}
 	next := &advertEntry{advert: a, heard: now, frame: frame}
+	if a.Cancel { // only that it is, and of when, is asked for again
+		next.advert = wire.Advert{NodeID: a.NodeID, Service: a.Service, Time: a.Time, Cancel: true}
+		next.frame = nil
+	}
 	cost := next.cost()
 	if e != nil {
 		cost -= e.cost()
@@ -67,7 +71,10 @@ func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) (news 
 		e == nil && (len(t.nodes[a.NodeID]) >= maxNodeAdverts || t.size >= maxAdverts) {
 		return nil, false
 	}
-	next.frame = bytes.Clone(frame)
+	news = bytes.Clone(frame)
+	if !a.Cancel {
+		next.frame = news
+	}
 	if e == nil {
 		if t.nodes[a.NodeID] == nil {
 			t.nodes[a.NodeID] = make(map[wire.Service]*advertEntry)
@@ -77,7 +84,7 @@ func (t *advertTable) receive(now time.Time, a wire.Advert, frame []byte) (news 
 	t.nodes[a.NodeID][a.Service] = next
 	t.bytes += cost
 	t.turn.Add(1)
-	return next.frame, true
+	return news, true
 }
 
 // each calls f for every advertisement that is not cancelled.
@@ -106,7 +113,7 @@ func (t *advertTable) sweep(now time.Time, known map[wire.NodeID]map[wire.NodeID
 			case e.advert.Cancel:
 				limit = cancelAge
 			case !alive:
-				limit = 2 * advertInterval // it may be heard of before its node is
+				limit = advertInterval // it may be heard of before its node is
 			}
 			if now.Sub(e.heard) >= limit {
 				delete(services, service)

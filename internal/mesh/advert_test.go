@@ -113,8 +113,8 @@ func TestAdvertAge(t *testing.T) {
 		{"here", false, advertAge, false},
 		{"here", true, cancelAge - time.Second, true},
 		{"here", true, cancelAge, false},
-		{"gone", false, 2*advertInterval - time.Second, true},
-		{"gone", false, 2 * advertInterval, false},
+		{"gone", false, advertInterval - time.Second, true},
+		{"gone", false, advertInterval, false},
 	} {
 		var table advertTable
 		table.init("us")
@@ -177,6 +177,13 @@ func TestAdvertMemory(t *testing.T) {
 	}
 	if !enter("new", "x", 50_000, now) {
 		t.Error("the room of the longer one is not free again")
+	}
+	left, a := table.bytes, wire.Advert{NodeID: "new", Service: "x", Time: now.Add(1), Tags: map[string]string{"t": strings.Repeat("x", 50_000)}, Cancel: true}
+	if news, _ := table.receive(now, a, wire.AppendAdvert(nil, a)); news == nil || left-table.bytes < 50_000 {
+		t.Errorf("a cancellation of 50,000 bytes is forwarded: %v; it frees %d bytes", news != nil, left-table.bytes)
+	}
+	if e := table.nodes["new"]["x"]; e.frame != nil || e.advert.Tags != nil || !e.advert.Cancel {
+		t.Errorf("of a cancellation %+v is kept", e)
 	}
 	table.sweep(now.Add(advertAge), nil)
 	if table.size != 0 || table.bytes != 0 {

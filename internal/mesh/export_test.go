@@ -26,3 +26,9 @@ func (n *Node) Sessions() (count int) {
 	n.streams.each(func(*session) { count++ })
 	return count
 }
+
+// Links is what Status shows of links and routes.
+type Links = linkState
+
+// Links returns the present ones.
+func (n *Node) Links() *Links { return n.state.Load() }

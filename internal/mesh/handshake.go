@@ -37,7 +37,13 @@ func (l *loop) open(p *peer) {
 			}
 		}
 		l.n.counters.crowded.Add(1)
+		delete(l.young, oldest) // not only when it has ended: many links may open in one round
+		l.unhold(oldest)
+		oldest.state = stateEnding
 		oldest.close(errCrowded)
+		if oldest == p {
+			return
+		}
 	}
 	p.opened = l.now
 	l.young[p] = struct{}{}

@@ -333,7 +333,7 @@ func (l *loop) publish() {
 	l.changed = false
 	snapshot := l.table.Snapshot()
 	l.n.view.Store(newView(l.names, snapshot, l.peers))
-	l.n.state.Store(newLinkState(snapshot, l.peers))
+	l.n.state.Store(newLinkState(l.n.state.Load().turn+1, snapshot, l.peers))
 	l.n.streams.routesChanged(l.now)
 	if l.rerouted {
 		l.log.Debug("routes computed")

@@ -74,3 +74,44 @@ func TestMaxLinks(t *testing.T) {
 		t.Errorf("our own link beyond the bound: %v", p.cause)
 	}
 }
+
+// TestMaxPending: of links that have not said who they are the oldest give way, each to
+// one, also if all open before one of them has ended. Our own stay.
+func TestMaxPending(t *testing.T) {
+	n, err := New(Config{ID: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLoop(n, n.start)
+	open := func(dialed bool) *peer {
+		near, far := link.Pipe(link.PipeOptions{})
+		t.Cleanup(func() { near.Close(); far.Close() })
+		p := newPeer(n, near, LinkPolicy{Cost: 1}, "x", dialed)
+		l.now = l.now.Add(1)
+		l.open(p)
+		return p
+	}
+	own := open(true)
+	var others []*peer
+	const more = 20
+	for range maxPending - 1 + more {
+		others = append(others, open(false))
+	}
+	for i, p := range others {
+		if closed := p.cause != nil; closed != (i < more) {
+			t.Errorf("link %d: closed %v", i, closed)
+		}
+	}
+	if own.cause != nil || len(l.young) != maxPending || n.counters.crowded.Load() != more {
+		t.Errorf("our own link: %v; %d are pending, %d were counted", own.cause, len(l.young), n.counters.crowded.Load())
+	}
+	for _, p := range others {
+		delete(l.young, p)
+	}
+	for range maxPending {
+		open(true)
+	}
+	if p := open(false); p.cause == nil {
+		t.Error("a link was let in while the maximum of our own is pending")
+	}
+}

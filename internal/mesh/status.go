@@ -28,12 +28,13 @@ type Connection struct {
 
 // linkState is the part of a Status that the owner publishes.
 type linkState struct {
+	turn        uint64 // its number
 	connections []Connection
 	routes      *route.Snapshot
 }
 
-func newLinkState(s *route.Snapshot, peers map[wire.NodeID]*peer) *linkState {
-	st := &linkState{routes: s, connections: make([]Connection, 0, len(peers))}
+func newLinkState(turn uint64, s *route.Snapshot, peers map[wire.NodeID]*peer) *linkState {
+	st := &linkState{turn: turn, routes: s, connections: make([]Connection, 0, len(peers))}
 	for id, p := range peers {
 		st.connections = append(st.connections, Connection{id, p.cost})
 	}
@@ -42,16 +43,16 @@ func newLinkState(s *route.Snapshot, peers map[wire.NodeID]*peer) *linkState {
 }
 
 // Turn tells whether a Status may have changed: as long as two are equal it has
-// not, apart from the times of own advertisements.
+// not, apart from the times of own advertisements. It may be kept: what it stands for is
+// not kept with it.
 type Turn struct {
-	links             *linkState
-	adverts, services uint64
-	work              *[]wire.WorkCommand
+	links, adverts, services uint64
+	work                     *[]wire.WorkCommand
 }
 
 // Turn is the present one.
 func (n *Node) Turn() Turn {
-	return Turn{n.state.Load(), n.adverts.turn.Load(), n.local.turn.Load(), n.work.Load()}
+	return Turn{n.state.Load().turn, n.adverts.turn.Load(), n.local.turn.Load(), n.work.Load()}
 }
 
 // Status tells what the node knows now.

@@ -353,6 +353,12 @@ func TestReadItems(t *testing.T) {
 	if _, err := ReadItems(big); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Error(err)
 	}
+	if err := os.Truncate(big, MaxPEM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadItems(big); err != nil && strings.Contains(err.Error(), "larger than") {
+		t.Errorf("the largest file: %v", err)
+	}
 	for _, f := range []func(string) error{
 		func(n string) error { _, err := ReadCertificates(n); return err },
 		func(n string) error { _, err := ReadRequest(n); return err },

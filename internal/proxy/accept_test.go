@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -131,4 +133,48 @@ func (r *recorder) Handle(_ context.Context, rec slog.Record) error {
 	})
 	*r.lines = append(*r.lines, rec.Level.String()+" "+text)
 	return nil
+}
+
+// TestAcceptLimit: as many connections as the limit are served; that the next one has to wait
+// is said, and it is served when one of them has ended.
+func TestAcceptLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newScript()
+		ctx, cancel := context.WithCancel(t.Context())
+		var log bytes.Buffer // read when nobody writes
+		served := 0          // likewise
+		done := make(chan error, 1)
+		go func() {
+			done <- accept(ctx, ln, func(_ context.Context, c net.Conn) {
+				served++
+				io.Copy(io.Discard, c) // until the other end is closed
+				c.Close()
+			}, 2, slog.New(slog.NewTextHandler(&log, nil)))
+		}()
+		var ends []net.Conn
+		for i, want := range []int{1, 2, 2} {
+			there, here := net.Pipe()
+			ends = append(ends, there)
+			ln.results <- here
+			synctest.Wait()
+			if served != want || (log.Len() > 0) != (i > 0) { // from the second on there is no room for another
+				t.Errorf("%d of %d connections are served; log %q", served, i+1, &log)
+			}
+		}
+		if !strings.Contains(log.String(), `msg="too many connections, new ones wait" limit=2`) {
+			t.Errorf("log %q", &log)
+		}
+		ends[0].Close()
+		synctest.Wait()
+		if served != 3 {
+			t.Errorf("%d connections are served when one of the first has ended", served)
+		}
+		for _, c := range ends[1:] {
+			c.Close()
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/receptor-go/receptor/internal/lend"
 )
 
 // Sizes of the buffers of one direction: a small one of its own, and a big one
@@ -18,11 +20,12 @@ import (
 const (
 	smallCopy  = 4 << 10
 	bigCopy    = 128 << 10
-	quietReads = 32 // reads in a row that would have fitted the small one, before the big one is given back
+	bigLent    = 256 // at a time, to all connections
+	quietReads = 32  // reads in a row that would have fitted the small one, before the big one is given back
 )
 
 // bigBuffers are lent to whoever copies; nothing but memory is kept in them.
-var bigBuffers = sync.Pool{New: func() any { return new([bigCopy]byte) }}
+var bigBuffers = lend.New(bigCopy, smallCopy, bigLent)
 
 // join copies between a and b in both directions and closes both. It returns
 // when both directions have ended, at a failure, or when ctx has ended, with
@@ -96,7 +99,7 @@ func (p patient) Write(b []byte) (int, error) {
 func pump(dst io.Writer, src io.Reader) (n int64, source bool, err error) {
 	small := make([]byte, smallCopy)
 	buf := small
-	var big *[bigCopy]byte
+	var big *lend.Buffer
 	defer func() {
 		if big != nil {
 			bigBuffers.Put(big)
@@ -126,8 +129,9 @@ func pump(dst io.Writer, src io.Reader) (n int64, source bool, err error) {
 		}
 		switch {
 		case big == nil && m == len(buf):
-			big = bigBuffers.Get().(*[bigCopy]byte)
-			buf, quiet = big[:], 0
+			if big = bigBuffers.Large(); big != nil {
+				buf, quiet = big.Bytes, 0
+			}
 		case big != nil && quiet >= quietReads:
 			bigBuffers.Put(big)
 			big, buf = nil, small

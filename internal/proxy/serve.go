@@ -12,7 +12,7 @@ import (
 
 const (
 	maxConns    = 4096             // at a time, of one listener
-	openTimeout = 15 * time.Second // of a TLS handshake or a dial of a socket
+	openTimeout = 15 * time.Second // of a dial of a socket
 )
 
 // dialFunc opens the other side of one accepted connection.
@@ -113,11 +113,6 @@ func dials(log *slog.Logger) *reporter {
 
 // handle owns an accepted connection.
 func (j *joiner) handle(ctx context.Context, c net.Conn) {
-	if err := handshake(ctx, c); err != nil {
-		c.Close()
-		j.log.Debug("handshake failed", "address", c.RemoteAddr().String(), "err", err)
-		return
-	}
 	other, err := j.dial(ctx)
 	if ctx.Err() == nil {
 		j.dials.report(err)
@@ -131,16 +126,4 @@ func (j *joiner) handle(ctx context.Context, c net.Conn) {
 		j.log.Debug("connection ended", "address", c.RemoteAddr().String(),
 			"sent", sent, "received", received, "err", err)
 	}
-}
-
-// handshake makes the TLS handshake of a connection that has one, so that
-// nothing is dialled for a client that does not pass it.
-func handshake(ctx context.Context, c net.Conn) error {
-	h, ok := c.(interface{ HandshakeContext(context.Context) error })
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	return h.HandshakeContext(ctx)
 }

@@ -17,8 +17,10 @@ type TCPServer struct {
 	Address       string      // to listen on, BINDADDR:PORT
 	RemoteNode    wire.NodeID // the node that has the service
 	RemoteService wire.Service
-	TLSServer     *tls.Config // for the TCP side; nil is none
-	TLSClient     *tls.Config // for the stream; nil is the anonymous certificate
+	// Secure makes a listener that hands out connections which have passed the
+	// TLS handshake; nil: the TCP side is in clear.
+	Secure    func(net.Listener) net.Listener
+	TLSClient *tls.Config // for the stream; nil is the anonymous certificate
 }
 
 // Open listens. A nil log discards.
@@ -27,8 +29,8 @@ func (c TCPServer) Open(n *mesh.Node, log *slog.Logger) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("error listening on TCP: %w", err)
 	}
-	if c.TLSServer != nil {
-		ln = tls.NewListener(ln, c.TLSServer)
+	if c.Secure != nil {
+		ln = c.Secure(ln)
 	}
 	return joined(ln, toMesh(n, c.RemoteNode, c.RemoteService, c.TLSClient),
 		named(log).With("node", string(c.RemoteNode), "service", string(c.RemoteService))), nil

@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+
+	"github.com/receptor-go/receptor/internal/pki"
 )
 
 // keys returns a server configuration for 127.0.0.1 and a client
@@ -38,7 +40,7 @@ func TestTLS(t *testing.T) {
 	}()
 	outer := listenTCP(t)
 	running(t, func(ctx context.Context) error {
-		return serve(ctx, tls.NewListener(outer, server), toTCP(inner.Addr().String(), client), named(nil))
+		return serve(ctx, pki.Listen(outer, server, nil), toTCP(inner.Addr().String(), client), named(nil))
 	})
 	c := tls.Client(dial(t, outer.Addr()), &tls.Config{RootCAs: client.RootCAs, ServerName: "127.0.0.1"})
 	io.WriteString(c, "request")
@@ -55,7 +57,7 @@ func TestTLSStranger(t *testing.T) {
 	var dials atomic.Int32
 	ln := listenTCP(t)
 	running(t, func(ctx context.Context) error {
-		return serve(ctx, tls.NewListener(ln, server), func(context.Context) (net.Conn, error) {
+		return serve(ctx, pki.Listen(ln, server, nil), func(context.Context) (net.Conn, error) {
 			dials.Add(1)
 			return nil, errors.New("unexpected")
 		}, slog.New(slog.DiscardHandler))

@@ -46,8 +46,13 @@ type asked struct {
 
 // Authorize checks the signature of a request about a unit: cancel, release,
 // force-release, results, follow (spec control-protocol 8). Any error is an *Error.
+// That of an unknown unit is the answer to a release, and has its effect (see Release).
 func (m *Manager) Authorize(command, id, signature string, from Origin) error {
-	u, err := m.unit(id)
+	find := m.unit
+	if command == "release" || command == "force-release" {
+		find = m.unitOrGrave
+	}
+	u, err := find(id)
 	if err != nil {
 		return err
 	}

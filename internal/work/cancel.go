@@ -30,9 +30,10 @@ func (m *Manager) Cancel(ctx context.Context, id string) (pending bool, err erro
 // Release cancels a unit and deletes it with all its files. pending tells that
 // the unit is on another node that cannot be reached now: it stays listed until
 // that node has agreed. With force it is deleted here in any case, after one
-// attempt to tell the other node.
+// attempt to tell the other node. Unknown units are an *Error of code NotFound, and
+// their submission is refused should it come yet.
 func (m *Manager) Release(ctx context.Context, id string, force bool) (pending bool, err error) {
-	u, err := m.unit(id)
+	u, err := m.unitOrGrave(id)
 	if err != nil {
 		return false, err
 	}

@@ -36,7 +36,17 @@ type Config struct {
 	// Unsynced answers submissions without waiting for the disk: faster, and what
 	// was accepted in the last seconds before a power cut may be lost.
 	Unsynced bool
-	Logger   *slog.Logger // nil: nothing is logged
+	// Refused is told of a unit for another node that was accepted here, and ended
+	// without having been started: its submitter has not heard of that, or not as
+	// the answer to its submission alone. It must not wait. nil: nobody is told.
+	Refused func(Refusal)
+	Logger  *slog.Logger // nil: nothing is logged
+}
+
+// Refusal is why a unit was never started.
+type Refusal struct {
+	Unit, WorkType, Node string
+	Err                  *controlproto.Error
 }
 
 // Command is a work type that runs a program (spec work 5.1).
@@ -83,6 +93,9 @@ func (c *Config) complete() error {
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
+	}
+	if c.Refused == nil {
+		c.Refused = func(Refusal) {}
 	}
 	if c.Dial == nil {
 		c.Dial = func(_ context.Context, node, _ string) (io.ReadWriteCloser, bool, error) {

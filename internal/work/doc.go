@@ -61,7 +61,8 @@
 //	outcome      ours: how that ended, for people; its runner writes it (runner.py)
 //
 // Beside the units the file `.released` has the ids of released units that their
-// submitters chose, so that a late repetition of a submission runs nothing again;
+// submitters chose, so that a late repetition of a submission runs nothing again
+// (ids that were to be released before a unit had them are remembered in memory);
 // and `.tokens` has the names of signatures that were used.
 //
 // The supervisor adds files of its own. A directory whose name begins with
@@ -81,7 +82,8 @@
 //	accepted, no trace of a start the unit is started
 //	the same, type not configured Pending until SetTypes brings the type
 //	streamed, no stdin.end, and
-//	  id not chosen               command stopped, Failed `Error reading input data: ...`
+//	  id not chosen               command stopped, Failed `Error reading input data: ...`;
+//	                              a command that had ended by itself, here or on another node, did not want the rest
 //	  id chosen                   goes on, and waits for its submitter
 //	receipt says it broke off     command stopped, Failed with that Detail
 //	process recorded and alive    Running; it counts for its type's limit

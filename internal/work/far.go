@@ -101,11 +101,16 @@ func (d *driver) greet(ctx context.Context, c *farConn) error {
 		return err
 	}
 	if node := d.u.far.RemoteNode; !strings.Contains(client.Node(), node) {
-		return fmt.Errorf("while expecting node ID %s, got message: %s", node, controlproto.Greeting(client.Node()))
+		return notGreetedBy(node, controlproto.Greeting(client.Node()))
 	}
 	c.client = client
 	d.heard()
 	return nil
+}
+
+// notGreetedBy is the error of a greeting that is not one of that node.
+func notGreetedBy(node, greeting string) error {
+	return fmt.Errorf("while expecting node ID %s, got message: %s", node, controlproto.Clip(greeting, maxRemark))
 }
 
 // tell has the other node cancel or release the unit. A unit that it does not

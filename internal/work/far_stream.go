@@ -254,7 +254,7 @@ func (d *driver) refeed(ctx context.Context) (*feed, error) {
 func (d *driver) noteFed(why string) {
 	d.u.mu.Lock()
 	defer d.u.mu.Unlock()
-	l := d.u.live
+	l, why := d.u.live, controlproto.Clip(why, maxRemark)
 	if l == nil || l.fed == why {
 		return
 	}

@@ -182,9 +182,28 @@ func (d *driver) refused(e *controlproto.Error) error {
 	if !strings.HasPrefix(e.Message, "error from remote: ") {
 		u.far.RemoteUnitID = "" // it was never made
 	}
-	u.moveLocked(failed("Error starting worker: "+e.Message), nil)
+	d.unstartedLocked("Error starting worker: "+e.Message, e)
 	u.touchLocked()
 	return &refusedError{e}
+}
+
+// unstartedLocked fails a unit that was not started, and will not be.
+func (d *driver) unstartedLocked(detail string, e *controlproto.Error) {
+	if d.u.moveLocked(failed(detail), nil) {
+		d.u.far.refusal, d.late = e, e
+	}
+}
+
+// reportLate tells that an accepted unit was never started, unless the answer to
+// its submission has said so.
+func (d *driver) reportLate() {
+	if d.late == nil {
+		return
+	}
+	r := Refusal{Unit: d.u.id, WorkType: d.u.far.RemoteWorkType, Node: d.u.far.RemoteNode, Err: d.late}
+	d.late = nil
+	d.m.c.Logger.Warn("accepted unit was not started", "unit", r.Unit, "node", r.Node, "err", r.Err)
+	d.m.c.Refused(r)
 }
 
 // unsigned says what follows when a submission cannot be signed. again tells

@@ -121,7 +121,7 @@ func (d *driver) gone() {
 
 // end moves the unit to its final state, with what the original keeps nowhere.
 func (d *driver) end(c change, last controlproto.UnitStatus) {
-	if last.Ended.IsZero() {
+	if last.Ended = storable(last.Ended); last.Ended.IsZero() {
 		last.Ended = time.Now().Round(0)
 	}
 	d.u.mu.Lock()

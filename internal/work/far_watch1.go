@@ -90,7 +90,7 @@ func (d *driver) openLines(ctx context.Context, conn *farConn) (*lines, error) {
 		return nil, errors.Join(context.Cause(ctx), err)
 	}
 	if node := d.u.far.RemoteNode; !strings.Contains(string(line), node) {
-		return nil, fmt.Errorf("while expecting node ID %s, got message: %s", node, line)
+		return nil, notGreetedBy(node, string(line))
 	}
 	d.heard()
 	return l, nil
@@ -108,7 +108,7 @@ func (l *lines) status(id string) (controlproto.UnitStatus, error) {
 	}
 	switch text := string(line); {
 	case strings.HasPrefix(text, "ERROR") && strings.Contains(text, "unknown work unit"):
-		return st, controlproto.New(controlproto.NotFound, text)
+		return st, controlproto.New(controlproto.NotFound, controlproto.Clip(text, controlproto.MaxText))
 	case json.Unmarshal(line, &st) != nil:
 		return st, fmt.Errorf("unexpected answer to work status: %.80s", text)
 	}

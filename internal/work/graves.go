@@ -19,6 +19,11 @@ const (
 // graves remembers which units with ids that their submitters chose were
 // released: a repeated submission that comes late must not start the work again.
 // It outlives the daemon, though not a power cut.
+//
+// It also remembers which ids were to be released that no unit has. The submission
+// that is given up may be overtaken by the release, as each is on a stream of its own,
+// and would start work that nobody asks for again. The streams do not outlive the
+// daemon, and neither does that.
 type graves struct {
 	s *store
 
@@ -26,13 +31,19 @@ type graves struct {
 	lines   int        // in the file; guarded by writing
 
 	mu    sync.Mutex // never held over I/O: Manager.mu is held while it is waited for
+	ids              // of units that were released
+	early ids        // released before there was a unit
+}
+
+// ids are at most maxGraves ids, of which the oldest gives way to a new one.
+type ids struct {
 	known map[string]bool
 	order []string // the keys of known, oldest first
 }
 
 // loadGraves reads what the last daemon remembered. What cannot be read is forgotten.
 func loadGraves(s *store) *graves {
-	g := &graves{s: s, known: make(map[string]bool)}
+	g := &graves{s: s}
 	b, err := s.read("", fileGraves, 1<<20)
 	if err != nil && !os.IsNotExist(err) {
 		s.log.Warn("ids of released units cannot be read", "err", err)
@@ -40,7 +51,7 @@ func loadGraves(s *store) *graves {
 	for line := range strings.Lines(string(b)) {
 		g.lines++
 		if id := strings.TrimSuffix(line, "\n"); validID(id) {
-			g.enterLocked(id) // nobody else knows g yet
+			g.enter(id) // nobody else knows g yet
 		}
 	}
 	return g
@@ -49,7 +60,17 @@ func loadGraves(s *store) *graves {
 func (g *graves) has(id string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.known[id]
+	return g.known[id] || g.early.known[id]
+}
+
+// addEarly remembers an id that no unit has.
+func (g *graves) addEarly(id string) {
+	if !validID(id) {
+		return // nor will one have it
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.early.enter(id)
 }
 
 // add remembers an id. That it cannot be written is no reason not to release:
@@ -58,7 +79,7 @@ func (g *graves) add(id string) {
 	g.writing.Lock()
 	defer g.writing.Unlock()
 	g.mu.Lock()
-	entered, order := g.enterLocked(id), g.order
+	entered, order := g.enter(id), g.order
 	g.mu.Unlock()
 	if !entered {
 		return
@@ -68,16 +89,20 @@ func (g *graves) add(id string) {
 	}
 }
 
-func (g *graves) enterLocked(id string) bool {
-	if g.known[id] {
+// enter tells whether the id is new.
+func (s *ids) enter(id string) bool {
+	if s.known[id] {
 		return false
 	}
-	if len(g.order) >= maxGraves {
-		delete(g.known, g.order[0])
-		g.order = g.order[1:]
+	if s.known == nil {
+		s.known = make(map[string]bool)
 	}
-	g.known[id] = true
-	g.order = append(g.order, id)
+	if len(s.order) >= maxGraves {
+		delete(s.known, s.order[0])
+		s.order = s.order[1:]
+	}
+	s.known[id] = true
+	s.order = append(s.order, id)
 	return true
 }
 

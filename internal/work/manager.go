@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
+	"github.com/receptor-go/receptor/internal/lend"
 	"github.com/receptor-go/receptor/internal/work/supervise"
 )
 
@@ -33,7 +34,7 @@ type Manager struct {
 	sup   Supervisor      // set before running is closed
 
 	wg      sync.WaitGroup // goroutines that Run waits for
-	buffers *controlproto.Buffers
+	buffers *lend.Buffers
 
 	adopting sync.Mutex // held while an adopted unit is made; taken before mu
 
@@ -63,7 +64,7 @@ func New(c Config) (*Manager, error) {
 		c: c, store: s, peers: newPeers(), queue: newQueue(),
 		running: make(chan struct{}), over: make(chan struct{}),
 		units: make(map[string]*unit), sweeper: make(chan struct{}, 1),
-		buffers: controlproto.NewBuffers(outputBlock, outputBlocks),
+		buffers: lend.New(outputBlock, smallBlock, outputBlocks),
 	}
 	m.graves, m.tokens = loadGraves(s), loadTokens(s)
 	m.keys.Store(&c.Keys)
@@ -160,6 +161,20 @@ func (m *Manager) unit(id string) (*unit, error) {
 		return nil, controlproto.New(controlproto.NotFound, "unknown work unit "+id)
 	}
 	return u, nil
+}
+
+// unitOrGrave is unit for who releases it: from then on there will be none of that id.
+func (m *Manager) unitOrGrave(id string) (*unit, error) {
+	if u, err := m.unit(id); err == nil {
+		return u, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if u := m.units[id]; u != nil { // made just now
+		return u, nil
+	}
+	m.graves.addEarly(id)
+	return nil, controlproto.New(controlproto.NotFound, "unknown work unit "+id)
 }
 
 // all returns the units, for who looks into them: their mu is not taken under m.mu.

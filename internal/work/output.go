@@ -18,6 +18,8 @@ const (
 	// outputBlocks is how many blocks of that size there are at a time: readers that
 	// take nothing hold one each, and the others read less at a time then.
 	outputBlocks = 32
+	// smallBlock is the size of further ones.
+	smallBlock = 8 << 10
 	// followCheck is how often a follower looks by itself, where changes are pushed.
 	followCheck = time.Second
 	// followPoll is how often it looks where they are not.
@@ -210,9 +212,9 @@ func (t *tail) deliver(ctx context.Context) error {
 	buf := t.f.m.buffers.Get()
 	defer t.f.m.buffers.Put(buf)
 	for {
-		n, err := t.file.ReadAt(*buf, t.pos)
+		n, err := t.file.ReadAt(buf.Bytes, t.pos)
 		if n > 0 {
-			if e := t.sink((*buf)[:n]); e != nil {
+			if e := t.sink(buf.Bytes[:n]); e != nil {
 				return e
 			}
 			t.pos += int64(n)

@@ -42,8 +42,9 @@ func parseReceipt(b []byte) (receipt, error) {
 	if r.Version != receiptVersion {
 		return receipt{}, fmt.Errorf("receipt of version %d, only %d is known", r.Version, receiptVersion)
 	}
-	if string(r.Status.ExtraData) == "null" {
-		r.Status.ExtraData = nil
+	var err error
+	if r.Status, err = r.Status.checked(); err != nil {
+		return receipt{}, fmt.Errorf("receipt: %w", err)
 	}
 	return r, nil
 }

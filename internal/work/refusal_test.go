@@ -200,3 +200,126 @@ func TestCancelWhileUnitsAreTakenUp(t *testing.T) {
 	}
 	n.await(other, controlproto.StateCanceled)
 }
+
+// A unit that was accepted here and is refused by its node is told of once,
+// unless the answer to its submission says so; one that is streamed always is, as
+// it was accepted before, and the end of its submission is the refusal, too.
+func TestRefusalThatComesLate(t *testing.T) {
+	no := controlproto.New(controlproto.NotFound, "unknown work type nosuch")
+	const text = "could not parse response: ERROR: unknown work type nosuch"
+	submit := controlproto.Submit{Node: "bar", WorkType: "nosuch"}
+	setup := func(t *testing.T) (*node, *peer2, *link, chan Refusal) {
+		told := make(chan Refusal, 10)
+		p := newPeer2(t)
+		p.refuses("submit", no)
+		foo, l := newStreaming(t, p, func(c *Config) { c.Refused = func(r Refusal) { told <- r } })
+		return foo, p, l, told
+	}
+	isRefusal := func(t *testing.T, err error) {
+		t.Helper()
+		if controlproto.CodeOf(err) != controlproto.NotFound || err.Error() != text {
+			t.Errorf("told %v, code %s", err, controlproto.CodeOf(err))
+		}
+	}
+	wantTold := func(t *testing.T, foo *node, told chan Refusal, unit string) {
+		t.Helper()
+		foo.await(unit, controlproto.Failed)
+		select {
+		case r := <-told:
+			if r.Unit != unit || r.WorkType != "nosuch" || r.Node != "bar" {
+				t.Errorf("told of %+v", r)
+			}
+			isRefusal(t, r.Err)
+		case <-time.After(patience):
+			t.Fatal("nobody was told")
+		}
+		foo.stop() // what was still to be done is done
+		if len(told) > 0 {
+			t.Errorf("told again: %+v", <-told)
+		}
+	}
+
+	t.Run("at once", func(t *testing.T) {
+		foo, _, _, told := setup(t)
+		id, _, err := foo.submit(submit, "")
+		isRefusal(t, err)
+		foo.await(id, controlproto.Failed)
+		foo.stop()
+		if len(told) > 0 {
+			t.Errorf("told of %+v", <-told)
+		}
+	})
+	t.Run("later", func(t *testing.T) {
+		foo, _, l, told := setup(t)
+		l.cut()
+		id, result, err := foo.submit(submit, "")
+		if err != nil || result != controlproto.JobSubmitted {
+			t.Fatalf("%q, %v", result, err)
+		}
+		l.mend()
+		wantTold(t, foo, told, id)
+	})
+	t.Run("after a restart", func(t *testing.T) {
+		foo, _, l, told := setup(t)
+		l.cut()
+		id, _, err := foo.submit(submit, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		foo.stop()
+		l.mend()
+		foo.start()
+		wantTold(t, foo, told, id)
+	})
+	t.Run("expired", func(t *testing.T) {
+		foo, _, l, told := setup(t)
+		l.cut()
+		s := submit
+		s.TTL = "10ms"
+		id, _, err := foo.submit(s, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		foo.await(id, controlproto.Failed)
+		if r := <-told; r.Unit != id || r.Err.Code != controlproto.Timeout || !strings.HasPrefix(r.Err.Message, "Work unit expired on ") {
+			t.Errorf("told of %+v", r)
+		}
+	})
+	t.Run("streamed", func(t *testing.T) {
+		foo, _, _, told := setup(t)
+		s := foo.streamTo(submit)
+		_, err := s.sub.Start(t.Context())
+		isRefusal(t, err)
+		isRefusal(t, s.sub.Refusal())
+		wantTold(t, foo, told, s.u.id)
+	})
+	t.Run("streamed, to a node that comes at the end", func(t *testing.T) {
+		foo, _, l, told := setup(t)
+		l.cut()
+		s := foo.streamTo(submit)
+		foo.awaitThat(s.u.id, "no way", func(u controlproto.UnitStatus) bool { return strings.Contains(u.Detail, errCut.Error()) })
+		s.write("all of it")
+		l.mend()
+		_, err := s.sub.Start(t.Context())
+		isRefusal(t, err)
+		wantTold(t, foo, told, s.u.id)
+	})
+	t.Run("nobody waits", func(t *testing.T) {
+		foo, p, l, told := setup(t)
+		asked, goOn := make(chan struct{}), make(chan struct{})
+		l.serve = func(conn *end) { close(asked); <-goOn; p.serve(conn) }
+		p.refuses("submit", no)
+		sub, err := foo.m.Create(submit, Origin{UnixSocket: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-asked; cancel() }()
+		done, err := sub.Start(ctx)
+		if err != nil || done.Result != controlproto.JobSubmitted {
+			t.Errorf("%+v, %v", done, err)
+		}
+		close(goOn)
+		wantTold(t, foo, told, sub.ID())
+	})
+}

@@ -20,6 +20,10 @@ const silenceShown = 5 * time.Second
 // remarkTime is how a moment is written in a Detail.
 const remarkTime = "Mon Jan 2 15:04:05"
 
+// maxRemark is how much of a reason is shown, in bytes: it may be in the words of
+// another node.
+const maxRemark = 1 << 10
+
 // silence is since when, and why, a node cannot be reached.
 type silence struct {
 	node    string

@@ -77,15 +77,21 @@ func (m *Manager) owes(u *unit) bool {
 func (m *Manager) handOn(ctx context.Context, u *unit) (string, error) {
 	done := make(chan answer, 1)
 	u.mu.Lock()
-	if u.live == nil { // cancelled meanwhile
+	switch {
+	case u.far.refusal != nil: // while its payload was still coming
+		defer u.mu.Unlock()
+		return "", u.far.refusal
+	case u.far.RemoteStarted: // likewise
+		u.mu.Unlock()
+		return controlproto.JobStarted, nil
+	case u.live == nil: // cancelled meanwhile
 		u.mu.Unlock()
 		return "", controlproto.New(controlproto.Canceled, "work unit "+u.id+" was cancelled")
 	}
-	if u.far.RemoteStarted { // while its payload was still coming
-		u.mu.Unlock()
-		return controlproto.JobStarted, nil
-	}
 	u.live.first = done
+	if u.live.driven { // a streamed one; it may be resting from an attempt that failed
+		poke(u.live.kick)
+	}
 	ok := m.driveLocked(u)
 	u.mu.Unlock()
 	if !ok {
@@ -95,8 +101,17 @@ func (m *Manager) handOn(ctx context.Context, u *unit) (string, error) {
 	case a := <-done:
 		return a.result, a.err
 	case <-ctx.Done():
-		return controlproto.JobSubmitted, nil
 	case <-m.over:
+	}
+	u.mu.Lock()
+	if u.live != nil && u.live.first == done {
+		u.live.first = nil // a refusal that comes now is a late one
+	}
+	u.mu.Unlock()
+	select {
+	case a := <-done: // just now
+		return a.result, a.err
+	default:
 		return controlproto.JobSubmitted, nil
 	}
 }
@@ -155,12 +170,15 @@ type driver struct {
 	short   int         // how often the output came short
 	payload string      // digest of the payload, once it was needed
 	met     atomic.Bool // the node answered in the course of the errand
+
+	late *controlproto.Error // why the unit was never started, if the answer to its submission has not said so
 }
 
 func (d *driver) run() {
 	defer d.hangUp()
 	for {
 		e, ctx, done := d.next()
+		d.reportLate()
 		if e == errandNone {
 			return
 		}
@@ -180,6 +198,7 @@ func (d *driver) run() {
 		}
 		d.answer(e, err)
 		if d.m.ctx.Err() != nil {
+			d.reportLate()
 			return
 		}
 		if _, refused := errors.AsType[*refusedError](err); err == nil || refused && e != errandDisown {
@@ -204,7 +223,8 @@ func (d *driver) next() (errand, context.Context, func()) {
 	}
 	e := u.remotePlanLocked()
 	if e == errandSubmit && d.expired() {
-		u.moveLocked(failed("Work unit expired on "+u.far.Expiration.Local().Format("Mon Jan 2 15:04:05")), nil)
+		text := "Work unit expired on " + u.far.Expiration.Local().Format("Mon Jan 2 15:04:05")
+		d.unstartedLocked(text, controlproto.New(controlproto.Timeout, text))
 		e = u.remotePlanLocked()
 	}
 	if e == errandNone {
@@ -314,14 +334,16 @@ func (d *driver) noteSilenceLocked(e errand, err error, since time.Time) {
 	if l.heard.refuses = answered; answered {
 		l.heard.why = refusal.Message
 	}
+	l.heard.why = controlproto.Clip(l.heard.why, maxRemark)
 	if !strings.Contains(err.Error(), "CRYPTO_ERROR") {
 		return
 	}
-	c := change{state: d.u.rec.State, detail: "TLS error connecting to remote service: " + err.Error(), size: keepSize}
+	text := "TLS error connecting to remote service: " + err.Error()
 	if e == errandSubmit {
-		c.state = controlproto.Failed
+		d.unstartedLocked(text, controlproto.New(controlproto.Denied, text))
+		return
 	}
-	d.u.moveLocked(c, nil)
+	d.u.moveLocked(change{state: d.u.rec.State, detail: text, size: keepSize}, nil)
 }
 
 // heard notes that the node answers.

@@ -132,6 +132,9 @@ func (d *driver) answer(e errand, err error) {
 		if u.live.first != nil {
 			u.live.first <- a
 			u.live.first = nil
+			if refused && !u.stream { // of a streamed one the acceptance was told before
+				d.late = nil
+			}
 		}
 	case errandCancel, errandRelease, errandDisown:
 		a := answer{pending: err != nil && e != errandDisown}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,6 +161,42 @@ func TestReleasedStaysReleased(t *testing.T) {
 	}
 	os.WriteFile(filepath.Join(n.c.Dir, fileGraves), []byte("\x00garbage\nhalf"), 0o600)
 	n.restart()
+}
+
+// A release may overtake the submission that it is about, which was given up: this one
+// is refused then. Once it started work that nobody asked for again, and that nobody
+// ended.
+func TestReleasedBeforeItCame(t *testing.T) {
+	n, sup := newNode(t, "solo")
+	s := controlproto.Submit{Node: "solo", WorkType: "true", UnitID: "Chosen02", Stream: true}
+	_, released := n.m.Release(t.Context(), "Chosen03", false)
+	for id, err := range map[string]error{
+		"Chosen03": released,
+		s.UnitID:   n.m.Authorize("release", s.UnitID, "", Origin{}),
+	} {
+		if controlproto.CodeOf(err) != controlproto.NotFound {
+			t.Errorf("release of a unit that is not there: %v", err)
+		}
+		s.UnitID = id
+		if _, err := n.m.Create(s, Origin{}); controlproto.CodeOf(err) != controlproto.NotFound {
+			t.Errorf("made after its release: %v", err)
+		}
+	}
+	if n.m.graves.add("Released"); sup.Starts(s.UnitID) > 0 {
+		t.Error("was started")
+	}
+	// Who releases what is not there neither fills the memory nor has what was released forgotten.
+	for i := range 2 * maxGraves {
+		n.m.Release(t.Context(), fmt.Sprintf("None%04x", i), false)
+	}
+	n.m.Release(t.Context(), strings.Repeat("x", 1000), false)
+	g := n.m.graves
+	if len(g.early.order) != maxGraves || len(g.early.known) != maxGraves || g.has(s.UnitID) || !g.has("Released") {
+		t.Errorf("%d ids are known, the first %v, that of a unit %v", len(g.early.order), g.has(s.UnitID), g.has("Released"))
+	}
+	if _, err := n.m.Create(s, Origin{}); err != nil {
+		t.Errorf("an id that was forgotten: %v", err)
+	}
 }
 
 // Units whose type was unknown at the start are taken up when it is known.

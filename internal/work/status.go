@@ -56,6 +56,8 @@ type remoteExtra struct {
 	SignWork       bool
 	TLSClient      string
 	Expiration     time.Time
+
+	refusal *controlproto.Error // why it was never started though it was accepted, once it has ended so; nil after a restart
 }
 
 // appendStatus appends the record as the line that is in the file.
@@ -83,6 +85,11 @@ func parseStatus(b []byte) (record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return record{}, fmt.Errorf("decode status: %w", err)
 	}
+	return r.checked()
+}
+
+// checked is the record if it can be that of a unit.
+func (r record) checked() (record, error) {
 	switch {
 	case r.StdoutSize < 0 || r.StderrSize != nil && *r.StderrSize < 0:
 		return record{}, errors.New("status has a negative size of the output")
@@ -92,7 +99,17 @@ func parseStatus(b []byte) (record, error) {
 	if string(r.ExtraData) == "null" {
 		r.ExtraData = nil
 	}
+	r.Ended = storable(r.Ended)
 	return r, nil
+}
+
+// storable is a time that can be written: decoders take zones and, with these, years
+// that encoders refuse. It is zero if there is none.
+func storable(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // view is the record as clients see it; extra is its ExtraData, nil for null.

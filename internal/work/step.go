@@ -20,6 +20,10 @@ const (
 	detailNotBefore = "Failed to restart: remote work had not previously started"
 )
 
+// maxDetail is the longest Detail in bytes: some quote another node, which may say
+// anything. It is the most that the supervisor's have.
+const maxDetail = 8 << 10
+
 // keepSize in a change leaves the size of the output as it is.
 const keepSize = -1
 
@@ -69,7 +73,7 @@ func (r record) step(c change) (next record, moved bool) {
 		return r, false // a number that another node made up
 	}
 	next = r
-	next.State, next.Detail = c.state, c.detail
+	next.State, next.Detail = c.state, controlproto.Clip(c.detail, maxDetail)
 	if c.size != keepSize {
 		next.StdoutSize = c.size
 	}

@@ -8,9 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/receptor-go/receptor/internal/work/supervise"
 )
 
 // The names of a unit's files; what each holds is in the package comment.
@@ -198,8 +199,8 @@ func (s *store) payloadEnd(id string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size, err := strconv.ParseInt(strings.TrimSuffix(string(b), "\n"), 10, 64)
-	if have := s.size(id, fileStdin); err == nil && (size < 0 || have < size) {
+	size, err := supervise.ParseEnd(b)
+	if have := s.size(id, fileStdin); err == nil && have < size {
 		err = fmt.Errorf("%d of its %d bytes are there", have, size)
 	}
 	return size, err

@@ -122,6 +122,9 @@ func (s *Submission) currentLocked() error {
 	case canceled:
 		return controlproto.New(controlproto.Canceled, "work unit "+s.u.id+" was cancelled")
 	case s.begun && s.u.rec.State == controlproto.Failed && s.u.far != nil && !s.u.far.RemoteStarted:
+		if s.u.far.refusal != nil {
+			return s.u.far.refusal
+		}
 		return controlproto.New(controlproto.Internal, strings.TrimPrefix(s.u.rec.Detail, "Error starting worker: "))
 	case s.begun && s.u.rec.State.Ended():
 		return errEnough
@@ -268,6 +271,17 @@ func (u *unit) endCommandLocked() {
 	}
 }
 
+// Refusal is why a unit that was accepted was never started; nil if that is not
+// so, as far as it is known.
+func (s *Submission) Refusal() error {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	if s.u.far == nil || s.u.far.refusal == nil {
+		return nil
+	}
+	return s.u.far.refusal
+}
+
 // Begin accepts a streamed unit and starts it, or has it started when its turn
 // comes. When it returns without an error the unit would survive a power cut,
 // though not the payload that follows. A repeated submission goes on with what
@@ -324,7 +338,11 @@ func (s *Submission) Start(ctx context.Context) (controlproto.Submitted, error) 
 		}
 	}
 	if s.again || s.u.stream {
-		done.Result, err = s.m.startedBefore(ctx, s.u)
+		if s.u.kind == remote && !s.again {
+			done.Result, err = s.m.handOn(ctx, s.u)
+		} else {
+			done.Result, err = s.m.startedBefore(ctx, s.u)
+		}
 		return done, err
 	}
 	if err := s.accept(whole); err != nil {
@@ -492,8 +510,14 @@ func (m *Manager) startedBefore(ctx context.Context, u *unit) (string, error) {
 		u.mu.Lock()
 		r, accepted, news := u.rec, u.accepted, u.newsLocked()
 		started := u.far == nil || u.far.RemoteStarted
+		var refusal *controlproto.Error
+		if u.far != nil {
+			refusal = u.far.refusal
+		}
 		u.mu.Unlock()
 		switch {
+		case refusal != nil:
+			return "", refusal
 		case r.State == controlproto.StateCanceled:
 			return "", controlproto.New(controlproto.Canceled, "work unit "+u.id+" was cancelled")
 		case r.State != controlproto.Pending, accepted && started:

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/receptor-go/receptor/internal/lend"
 )
 
 // goodbyeTimeout bounds what TLS writes when a link is closed.
@@ -23,7 +25,7 @@ type conn struct {
 	mu     sync.Mutex // guards what follows; held during writes to keep their order
 	corked bool
 	out    []byte // collected, in the array of big
-	big    *[bigBuffer]byte
+	big    *lend.Buffer
 	to     patientConn
 
 	flushing atomic.Bool // what was collected is being sent
@@ -73,8 +75,8 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.big = bigBuffers.Get().(*[bigBuffer]byte)
-	c.out, c.corked = c.big[:0], true
+	c.big = bigBuffers.Get()
+	c.out, c.corked = c.big.Bytes[:0], true
 }
 
 // uncork sends what was written since cork.

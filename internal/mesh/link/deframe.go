@@ -3,29 +3,34 @@ package link
 import (
 	"encoding/binary"
 	"io"
-	"sync"
+
+	"github.com/receptor-go/receptor/internal/lend"
 )
 
 // Sizes of the buffer that a byte stream is read into: a link starts with the
 // small one, which is its own, and borrows a big one while reads fill what
-// they are given. One that carried little for a while gives it back.
+// they are given. One that carried little for a while gives it back. While too many
+// are lent it has to do with one of its own that grows up to what any frame needs.
 const (
 	smallRead  = 4 << 10
+	mediumRead = 65 << 10
 	bigBuffer  = 256 << 10
-	quietReads = 32  // reads in a row that would have fitted the small buffer
-	emptyReads = 100 // reads in a row of a broken reader that return nothing
+	bigLent    = 64       // at a time, to all links
+	slowWrite  = 16 << 10 // what is collected for a write meanwhile
+	quietReads = 32       // reads in a row that would have fitted the small buffer
+	emptyReads = 100      // reads in a row of a broken reader that return nothing
 )
 
 // bigBuffers are lent to readers and writers; see framePools.
-var bigBuffers = sync.Pool{New: func() any { return new([bigBuffer]byte) }}
+var bigBuffers = lend.New(bigBuffer, slowWrite, bigLent)
 
 // readBuffer reads from src in large pieces. Owned by the goroutine that reads.
 type readBuffer struct {
 	src   io.Reader
-	buf   []byte // small, or big[:]
+	buf   []byte // small, that of big, or one between them
 	r, w  int    // buf[r:w] is unread
 	small []byte // made at the first read
-	big   *[bigBuffer]byte
+	big   *lend.Buffer
 	full  bool  // the last read filled the buffer
 	quiet int   // reads in a row that were small
 	err   error // of the last read, kept until what it brought is used up
@@ -34,8 +39,8 @@ type readBuffer struct {
 // unread is what has been read from src and not been taken yet.
 func (b *readBuffer) unread() []byte { return b.buf[b.r:b.w] }
 
-// fill makes one read that adds to unread, into a buffer that has room for at
-// least need bytes in all. need is at most bigBuffer and more than what is unread.
+// fill makes one read that adds to unread, which is less than need; need is at most
+// mediumRead.
 func (b *readBuffer) fill(need int) error {
 	if b.err != nil {
 		return b.err
@@ -65,13 +70,17 @@ func (b *readBuffer) resize(need int) {
 	}
 	rest := b.buf[b.r:b.w]
 	switch {
-	case b.buf == nil && need <= smallRead:
+	case b.buf == nil:
 		b.small = make([]byte, smallRead)
 		b.buf = b.small
-	case b.big == nil && (b.full || need > smallRead):
-		b.big = bigBuffers.Get().(*[bigBuffer]byte)
-		b.buf, b.quiet = b.big[:], 0
-	case b.big != nil && b.quiet >= quietReads && need <= smallRead:
+	case b.big == nil && b.full:
+		b.quiet = 0
+		if b.big = bigBuffers.Large(); b.big != nil {
+			b.buf = b.big.Bytes
+		} else if len(b.buf) < mediumRead { // not to what the peer says that it needs: it may never send that
+			b.buf = make([]byte, min(2*len(b.buf), mediumRead))
+		}
+	case len(b.buf) > smallRead && b.quiet >= quietReads && need <= smallRead:
 		b.buf = b.small
 		b.r, b.w = 0, copy(b.buf, rest)
 		b.free()

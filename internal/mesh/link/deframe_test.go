@@ -167,6 +167,62 @@ func TestReadBufferSize(t *testing.T) {
 	feed(1, 1)
 }
 
+// TestReadBufferWithoutBig: while others hold all big buffers, frames are read into one
+// that grows with what has come, not with what the peer says will come.
+func TestReadBufferWithoutBig(t *testing.T) {
+	for p := bigBuffers.Large(); p != nil; p = bigBuffers.Large() {
+		defer bigBuffers.Put(p)
+	}
+	in := &feeder{t: t}
+	var d deframer
+	d.src = in
+	feed := func(sizes ...int) {
+		for i, size := range sizes {
+			in.next = binary.LittleEndian.AppendUint16(in.next, uint16(size))
+			in.next = append(in.next, bytes.Repeat([]byte{byte(i)}, size)...)
+		}
+		for i, size := range sizes {
+			f, err := d.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(f.Bytes(), bytes.Repeat([]byte{byte(i)}, size)) {
+				t.Fatalf("frame %d is not what was sent", i)
+			}
+			f.Release()
+		}
+	}
+	feed(65535, 1, 20000, 65535, 65535, 4096, 0, 65535)
+	if len(d.buf) != mediumRead || d.big != nil {
+		t.Errorf("the buffer has %d bytes", len(d.buf))
+	}
+	for range 2 * quietReads {
+		feed(200)
+	}
+	if len(d.buf) != smallRead {
+		t.Errorf("the buffer has %d bytes when it is quiet again", len(d.buf))
+	}
+	const came = 6000
+	half := io.MultiReader(bytes.NewReader([]byte{0xff, 0xff}), io.LimitReader(zeros{}, came))
+	d = deframer{readBuffer{src: io.MultiReader(half, checkSize(func() {
+		if len(d.buf) > 2*came {
+			t.Errorf("the buffer has %d bytes when %d have come", len(d.buf), came)
+		}
+	}))}}
+	if _, err := d.next(); err != io.ErrUnexpectedEOF {
+		t.Errorf("half a frame: %v", err)
+	}
+}
+
+// checkSize is called when everything before it has been read.
+type checkSize func()
+
+func (c checkSize) Read([]byte) (int, error) { c(); return 0, io.EOF }
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 func TestReadBufferBrokenReader(t *testing.T) {
 	var d deframer
 	d.src = readerFunc(func([]byte) (int, error) { return 0, nil })

@@ -110,18 +110,27 @@ func writeCopied(w io.Writer, frames []*Frame) error {
 		_, err := w.Write(frames[0].buf)
 		return err
 	}
-	big := bigBuffers.Get().(*[bigBuffer]byte)
-	defer bigBuffers.Put(big)
-	n := 0
+	lent := bigBuffers.Get()
+	defer bigBuffers.Put(lent)
+	out := lent.Bytes[:0]
 	for _, f := range frames {
-		if n+len(f.buf) > len(big) {
-			if _, err := w.Write(big[:n]); err != nil {
+		if len(out) > 0 && len(out)+len(f.buf) > cap(out) {
+			if _, err := w.Write(out); err != nil {
 				return err
 			}
-			n = 0
+			out = out[:0]
 		}
-		n += copy(big[n:], f.buf)
+		if len(f.buf) > cap(out) {
+			if _, err := w.Write(f.buf); err != nil {
+				return err
+			}
+			continue
+		}
+		out = append(out, f.buf...)
 	}
-	_, err := w.Write(big[:n])
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := w.Write(out)
 	return err
 }

@@ -179,8 +179,10 @@ func (t *Table) forget(now time.Time, res *Result) {
 	}
 }
 
-// bury removes the vertices that are neither heard of nor neighbours.
+// bury removes the vertices that are neither heard of nor neighbours. When these were
+// most, what has grown with them shrinks again, as maps and slices do not by themselves.
 func (t *Table) bury(res *Result) {
+	before := len(t.list)
 	t.list = slices.DeleteFunc(t.list, func(n *node) bool {
 		if n.heard || n.peer != nil {
 			return false
@@ -191,5 +193,10 @@ func (t *Table) bury(res *Result) {
 		res.Forgotten = append(res.Forgotten, n.id)
 		return true
 	})
+	if len(t.list) < before/2 {
+		nodes := make(map[wire.NodeID]*node, len(t.list))
+		maps.Copy(nodes, t.nodes)
+		t.nodes, t.list, t.frontier = nodes, slices.Clone(t.list), nil
+	}
 	t.dirty, t.buried = true, true
 }

@@ -38,7 +38,7 @@ func (t *Table) passOn(now time.Time, from *peer, n *node, frame []byte, res *Re
 func (t *Table) send(now time.Time, p *peer, n *node, res *Result) {
 	t.put(now, p, n, res)
 	if p.Lossy {
-		p.repeatLater(now, n, 0)
+		t.repeatLater(now, p, n, 0)
 	}
 }
 

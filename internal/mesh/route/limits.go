@@ -37,9 +37,9 @@ const (
 	// that memory counts: crowdNodes nodes, or crowdEdges edges, or crowdBytes of updates.
 	// A neighbour that tells of thousands of nodes that do not exist is thus forgotten with them.
 	ForgetLost = time.Minute
-	crowdNodes = 2048
-	crowdEdges = MaxEdges / 8
-	crowdBytes = MaxStored / 8
+	crowdNodes = 1024
+	crowdEdges = MaxEdges / 32
+	crowdBytes = MaxStored / 16
 
 	// keepAliveMin and keepAliveMax bound the random time after which a silent link
 	// gets a keep-alive; the rest to KeepAlive is for timers that run late.
@@ -81,14 +81,18 @@ const (
 	trickleRound = 60
 	trickleMax   = 100
 
-	// maxRepeats bounds the updates waiting to be repeated on one lossy link.
-	maxRepeats = 1 << 12
+	// maxRepeats bounds the updates waiting to be repeated on one lossy link, each
+	// time, and maxAllRepeats those on all, of which each gets leastRepeats in any case.
+	maxRepeats    = 1 << 12
+	maxAllRepeats = 1 << 16
+	leastRepeats  = 1 << 6
 
 	// behindMax is how many updates a link that is behind gets every second.
 	behindMax = 1000
 
-	// maxSeen bounds each of the two generations of update IDs.
-	maxSeen = 1 << 18
+	// maxSeen bounds each of the two generations of update IDs: every node of the
+	// largest mesh may send an update before one goes early.
+	maxSeen = MaxNodes
 )
 
 // repeatAfter are the times after which a lossy link gets an update once more,

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -53,6 +54,27 @@ func TestMaxEdges(t *testing.T) {
 	}
 }
 
+// TestExactBounds: each bound of what is known is met exactly, and one more is over it.
+func TestExactBounds(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill func(b *bench, frame []byte, free int) // leaves room for the frame, and free more of the kind
+	}{
+		"nodes": {func(b *bench, _ []byte, free int) { b.heard = MaxNodes - 1 - free }},
+		"edges": {func(b *bench, _ []byte, free int) { b.edges = MaxEdges - 7 - free }},
+		"bytes": {func(b *bench, frame []byte, free int) { b.bytes = MaxStored - len(frame) - len("self") - free }},
+	} {
+		for free, taken := range map[int]bool{1: true, 0: true, -1: false} {
+			b := newBench(t, "self")
+			b.up("a", 1)
+			frame := b.hub("hub", "a", 7)
+			c.fill(b, frame, free)
+			if res := b.apply("a", frame); (len(res.Names) == 1) != taken || (b.Stats().OverLimit == 0) != taken {
+				t.Errorf("%s: room for it and %d more: %v are new, %d over the limit", name, free, res.Names, b.Stats().OverLimit)
+			}
+		}
+	}
+}
+
 // TestForgetLost: thousands of nodes that only one neighbour told of are soon
 // forgotten when it has gone, while a small mesh that has fallen apart is remembered.
 func TestForgetLost(t *testing.T) {
@@ -76,6 +98,7 @@ func TestForgetLost(t *testing.T) {
 		if b.heard != c.nodes+1 {
 			t.Fatalf("%d of %d nodes in reach are known", b.heard, c.nodes)
 		}
+		full := live()
 		b.LinkDown(b.now, "a")
 		b.pass(ForgetLost - time.Second)
 		if b.heard != c.nodes+1 {
@@ -85,7 +108,19 @@ func TestForgetLost(t *testing.T) {
 		if stay := b.heard == c.nodes+1; stay != c.stay || !c.stay && b.heard != 0 {
 			t.Errorf("of %d nodes out of reach %d are known", c.nodes, b.heard)
 		}
+		if left := live(); !c.stay && (full-left < uint64(c.nodes)*400 || cap(b.list) > 10 || b.frontier != nil) {
+			t.Errorf("%d bytes of %d nodes were given back; room for %d is kept", full-left, c.nodes, cap(b.list))
+		}
+		runtime.KeepAlive(b)
 	}
+}
+
+// live is how many bytes are in use.
+func live() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestBehind: a link whose queue was full gets all that is known once more, some of it

@@ -338,3 +338,23 @@ func TestLossyLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatsOfAllLinks: the more links there are, the fewer updates wait on each to be
+// repeated, but some in any case.
+func TestRepeatsOfAllLinks(t *testing.T) {
+	for _, c := range []struct{ links, each int }{
+		{1, maxRepeats}, {maxAllRepeats / maxRepeats, maxRepeats}, {64, maxAllRepeats / 64}, {1 << 12, leastRepeats},
+	} {
+		table := &Table{byPeer: map[wire.NodeID]*peer{}}
+		for i := range c.links {
+			table.byPeer[wire.NodeID(fmt.Sprint(i))] = &peer{}
+		}
+		p := table.byPeer["0"]
+		for range maxRepeats + 1 {
+			table.repeatLater(time.Time{}, p, &node{}, 0)
+		}
+		if got := len(p.again[0]); got != c.each {
+			t.Errorf("%d links: %d wait on each, want %d", c.links, got, c.each)
+		}
+	}
+}

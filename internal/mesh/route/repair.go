@@ -21,8 +21,8 @@ type repeat struct {
 // repeatLater queues the present update of n for its next repetition. The
 // delays of one queue are equal, so each is in order of time. A full queue
 // drops: the trickle gets there later.
-func (p *peer) repeatLater(now time.Time, n *node, round int) {
-	if round < len(repeatAfter) && len(p.again[round]) < maxRepeats {
+func (t *Table) repeatLater(now time.Time, p *peer, n *node, round int) {
+	if round < len(repeatAfter) && len(p.again[round]) < min(maxRepeats, max(leastRepeats, maxAllRepeats/len(t.byPeer))) {
 		p.again[round] = append(p.again[round], repeat{now.Add(repeatAfter[round]), n, n.version})
 	}
 }
@@ -39,7 +39,7 @@ func (t *Table) repeat(now time.Time, p *peer, res *Result) {
 			}
 			t.stats.Repeats++
 			t.put(now, p, n, res)
-			p.repeatLater(now, n, round+1)
+			t.repeatLater(now, p, n, round+1)
 		}
 		if p.again[round] = q[i:]; len(q) == i {
 			p.again[round] = nil

@@ -126,9 +126,9 @@ func (u *Update) check() error {
 // ForwardUpdate appends to b the update in frame as node by passes it on: with
 // ForwardingNode replaced by by and all other fields kept (spec mesh-protocol
 // 6.2). Fields that we do not know may go. The frame must be one that
-// ParseUpdate accepts, otherwise the error of ParseUpdate is returned; it fails
-// too if the result exceeds MaxFrame, which must not be sent. On failure b is
-// returned as it was.
+// ParseUpdate accepts, as the caller has seen; what is made of others is no
+// better than they are. It fails if the result exceeds MaxFrame, which must not be
+// sent. On failure b is returned as it was.
 func ForwardUpdate(b, frame []byte, by NodeID) ([]byte, error) {
 	n := len(b)
 	if p, ok := scanUsual(frame); ok {

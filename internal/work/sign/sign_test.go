@@ -357,6 +357,7 @@ func TestUnboundedTokens(t *testing.T) {
 		"both":       {jwt.RegisteredClaims{ID: "a", ExpiresAt: soon}, true},
 		"no id":      {jwt.RegisteredClaims{ExpiresAt: soon}, false},
 		"no end":     {jwt.RegisteredClaims{ID: "a"}, false},
+		"longest id": {jwt.RegisteredClaims{ID: strings.Repeat("a", maxID), ExpiresAt: soon}, true},
 		"id too big": {jwt.RegisteredClaims{ID: strings.Repeat("a", maxID+1), ExpiresAt: soon}, false},
 	} {
 		tt.claims.Audience = jwt.ClaimStrings{"bar"}
@@ -410,3 +411,16 @@ func TestDigests(t *testing.T) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// TestLongestToken: a token of the greatest length is looked at; one byte more is too long,
+// whatever it says.
+func TestLongestToken(t *testing.T) {
+	v := NewVerifier("bar", "testdata/keys/signworkpublic.pem")
+	const long = "token is longer than 16384 bytes"
+	if _, err := v.Verify(strings.Repeat("a", maxToken)); err == nil || strings.Contains(err.Error(), long) {
+		t.Errorf("%d bytes: %v", maxToken, err)
+	}
+	if _, err := v.Verify(strings.Repeat("a", maxToken+1)); err == nil || !strings.Contains(err.Error(), long) {
+		t.Errorf("one byte more: %v", err)
+	}
+}

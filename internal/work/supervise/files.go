@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -145,7 +146,7 @@ func parseHistory(b []byte) (history, error) {
 			h.claimed = r.In
 		case r.State == stateStarting:
 			h.starting, h.terms = true, r.terms
-		case r.State == stateFeeding && r.Process != nil && r.PID > 1:
+		case r.State == stateFeeding && r.Process != nil && r.Process.possible():
 			h.feeder = r.Process
 		case r.State == stateLimit && h.limit == "":
 			h.limit = r.Limit
@@ -153,13 +154,17 @@ func parseHistory(b []byte) (history, error) {
 			h.fed = r.Feed
 		case r.State == stateExited && r.Exit != nil && h.exited == nil:
 			h.exited = r.Exit
-		case r.State == stateStarted && r.Process != nil && r.PID > 1:
+		case r.State == stateStarted && r.Process != nil && r.Process.possible():
 			h.process = r.Process
 		case r.State == stateEnded && r.Exit != nil && h.exit == nil:
 			h.exit = r.Exit
 		}
 	}
 }
+
+// possible tells whether a file may be believed that a command had this number. That of a larger one would be cut to
+// 32 bits by the system, and signals go to the group of it: all processes are the group of one of them.
+func (p Process) possible() bool { return p.PID > 1 && p.PID <= math.MaxInt32 }
 
 func readBounded(name string) ([]byte, error) {
 	f, err := os.Open(name)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -384,12 +385,28 @@ func readKill(name string) (killRecord, error) {
 	if err != nil {
 		return killRecord{}, err
 	}
-	var r killRecord
-	if err := json.Unmarshal(b, &r); err != nil {
+	r, err := parseKill(b)
+	if err != nil {
 		return killRecord{}, fmt.Errorf("read %s: %w", name, err)
 	}
-	if r.V != recordVersion || r.PID <= 1 {
-		return killRecord{}, fmt.Errorf("read %s: version %d, process %d", name, r.V, r.PID)
+	r.Seen = min(r.Seen, sinceBoot().Milliseconds()) // who came to the number after now is never meant
+	return r, nil
+}
+
+// parseKill takes the record of a kill apart.
+func parseKill(b []byte) (killRecord, error) {
+	var r killRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return killRecord{}, err
+	}
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	switch {
+	case r.V != recordVersion:
+		return killRecord{}, fmt.Errorf("version %d is not known", r.V)
+	case !r.Process.possible():
+		return killRecord{}, fmt.Errorf("no command has the number %d", r.PID)
+	case r.Until < 0 || r.Until > most || r.Seen < 0 || r.Seen > most:
+		return killRecord{}, fmt.Errorf("seen at %d, to be killed at %d milliseconds since the boot", r.Seen, r.Until)
 	}
 	return r, nil
 }

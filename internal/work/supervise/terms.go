@@ -127,10 +127,15 @@ func readEnd(unitDir string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return ParseEnd(b)
+}
+
+// ParseEnd decodes what "stdin.end" in the directory of a unit holds: the final size of a streamed input.
+func ParseEnd(b []byte) (int64, error) {
 	digits, complete := strings.CutSuffix(string(b), "\n")
 	size, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || !complete || size < 0 || digits[0] == '+' {
-		return 0, fmt.Errorf("%s does not hold a size: %q", stdinEndName, clip(string(b[:min(len(b), 40)])))
+	if err != nil || !complete || size < 0 || strconv.FormatInt(size, 10) != digits {
+		return 0, fmt.Errorf("%s does not hold a size: %q", stdinEndName, b[:min(len(b), 40)])
 	}
 	return size, nil
 }
