@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/receptor-go/receptor/internal/pki/pkitest"
 	"github.com/receptor-go/receptor/test/harness"
 )
 
@@ -29,11 +30,11 @@ func TestMain(m *testing.M) {
 // cores on which the attackers run as well; the figures are printed.
 const (
 	maxGrowth   = 64 << 20 // bytes of memory, when the attack is over and the daemon has settled
-	maxPeak     = 2 << 30  // bytes of memory at any time, while all attack at once
+	maxPeak     = 1 << 30  // bytes of memory at any time, while all attack at once
 	maxMissed   = 20       // one in so many pings of the neighbour may be lost while packets are dropped
 	maxMedian   = 100 * time.Millisecond
-	maxAnswer   = 5 * time.Second // the slowest of all
-	maxLogBytes = 256 << 10       // per second: counted, not a line each
+	maxAnswer   = 30 * time.Second // the slowest of all: where everything wants both cores, whole processes stand still for seconds
+	maxLogBytes = 256 << 10        // per second: counted, not a line each
 	settleTime  = 200 * time.Second
 	together    = 4 // attacks at a time
 )
@@ -139,8 +140,11 @@ func newScene(t *testing.T) *scene {
 	port := func() string { return fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t)) }
 	s := &scene{t: t, where: address{
 		TCP: port(), UDP: port(), WS: port(), Control: port(), Metrics: port(), Proxy: port(), Echo: port(),
+		TLS: port(), WSS: port(), ControlTLS: port(),
 		Socket: filepath.Join(dir, "t.sock"),
 	}}
+	ca := pkitest.NewCA(t, "ca")
+	cert, key := ca.Write(dir, "t", pkitest.Template{})
 	s.target = harness.New(t, programs, dir, "t", fmt.Sprintf(`
 - control-service: {service: ctl2, tcplisten: %q}
 - tcp-listener: {bindaddr: 127.0.0.1, port: %s}
@@ -152,7 +156,12 @@ func newScene(t *testing.T) *scene {
 - work-command: {worktype: sleep, command: sleep, params: "60"}
 - work-command: {worktype: bulk, command: sh, params: "-c 'head -c 20000000 /dev/zero'"}
 - metrics: {address: %q}
-`, s.where.Control, portOf(s.where.TCP), portOf(s.where.UDP), portOf(s.where.WS), portOf(s.where.Proxy), s.where.Echo, s.where.Metrics))
+- tls-server: {name: secure, cert: %q, key: %q, clientcas: %q, requireclientcert: true}
+- tcp-listener: {bindaddr: 127.0.0.1, port: %s, tls: secure}
+- ws-listener: {bindaddr: 127.0.0.1, port: %s, tls: secure}
+- control-service: {service: ctl3, tcplisten: %q, tcptls: secure, tls: secure}
+`, s.where.Control, portOf(s.where.TCP), portOf(s.where.UDP), portOf(s.where.WS), portOf(s.where.Proxy), s.where.Echo, s.where.Metrics,
+		cert, key, pkitest.File(t, filepath.Join(dir, "ca.crt"), ca.PEM), portOf(s.where.TLS), portOf(s.where.WSS), s.where.ControlTLS))
 	s.target.Level = "info"
 	s.target.Start()
 	s.honest = harness.New(t, programs, dir, "honest", fmt.Sprintf("- tcp-peer: {address: %q}\n", s.where.TCP))

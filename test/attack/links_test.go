@@ -31,6 +31,14 @@ var attacks = []attack{
 	{"stuck-links", stuckLinks},
 	{"many-names", manyNames},
 	{"impostor", impostor},
+	// Handshakes of TLS, of links and of the control service.
+	{"half-tls", func(x *attacker) {
+		hello := clientHello()
+		for _, addr := range []string{x.where.TLS, x.where.WSS, x.where.ControlTLS} {
+			x.silent("tcp", addr, 700, hello)
+		}
+	}},
+	{"tls-nonsense", tlsNonsense},
 	// Routing and advertisements.
 	{"forged-routes", forgedRoutes},
 	{"fake-nodes", fakeNodes},

@@ -181,7 +181,7 @@ func quicGarbage(x *attacker) {
 				case 3: // of a session that nobody knows
 					b = append([]byte{0x40}, noise(r, 60)...)
 				}
-				if send(l, packet(r, id, "t", fmt.Sprintf("q%d", r.IntN(1000)), pick(r, "control", "echo", "ctl2"), 30, b)) != nil {
+				if send(l, packet(r, id, "t", fmt.Sprintf("q%d", r.IntN(1000)), pick(r, "control", "echo", "ctl2", "ctl3"), 30, b)) != nil {
 					return
 				}
 			}

@@ -29,6 +29,7 @@ const (
 // address is where the target listens.
 type address struct {
 	TCP, UDP, WS, Control, Metrics, Proxy, Socket string
+	TLS, WSS, ControlTLS                          string // links over TLS and secure WebSockets, the control service over TLS
 	Echo                                          string // where the target's way out leads: the attackers listen there
 	Unit                                          string
 }

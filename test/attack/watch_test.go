@@ -229,7 +229,15 @@ func (s *scene) verdict(length time.Duration) {
 			break
 		}
 	}
+	var later []sample // of status, when all is over
+	for range 100 {
+		w.record(&later, "status afterwards", w.status)
+	}
+	if m := quantile(later, 0.95); m > maxMedian {
+		t.Errorf("one in twenty answers to status took longer than %v when the attack was over", m)
+	}
 	peak, logged := largest(w.rss), w.logSize()-w.logStart
+	t.Logf("status afterwards: %s", quantiles(later))
 	t.Logf("status: %s", quantiles(w.answers))
 	t.Logf("pings:  %s", quantiles(w.pings))
 	t.Logf("memory: %d MiB before, %d at most, %d now", w.base.rss>>20, peak>>20, now.rss>>20)

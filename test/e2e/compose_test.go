@@ -105,7 +105,7 @@ executor01   gather-hostname
 	relay := nodes["relayer01"]
 	relay.Stop()
 	c.Eventually("say that the relay is away", func() bool {
-		return strings.Contains(c.Log(), "Backend connection failed (will retry): dial tcp ") && strings.Contains(c.Log(), "connection refused")
+		return c.Logged("Backend connection failed (will retry): dial tcp ", "connection refused")
 	})
 	relay.Start()
 	c.Reach(nodes["executor01"])
@@ -318,18 +318,13 @@ func TestComposeSecurity(t *testing.T) {
 	c4.Stop()
 	c4.Config = strings.Replace(c4.Config, "id: controller04", "id: controller03", 1)
 	c4.Exec()
-	if code := c4.Wait(); code == 0 || !strings.Contains(c4.Log(), "controller03") {
+	if code := c4.Wait(); code == 0 || !c4.Logged("controller03") {
 		t.Errorf("a node starts with a certificate of another name: exit code %d\n%s", code, c4.Log())
 	}
 	c4.Config = strings.Replace(c4.Config, "- tls-client:\n", "- tls-client:\n    skipreceptornamescheck: true\n", 1)
 	c4.Start()
 	relay.Eventually("refuse controller04 as controller03", func() bool {
-		for line := range strings.Lines(relay.Log()) {
-			if strings.Contains(line, "rejected connection with node controller03 because ") && strings.Contains(line, "controller04") {
-				return true
-			}
-		}
-		return false
+		return relay.Logged("rejected connection with node controller03 because ", "controller04")
 	})
 	if c4.Pings("executor01") || routes(c4, "executor01", "relayer01") {
 		t.Error("controller04 is on the mesh under another name")

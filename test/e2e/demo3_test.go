@@ -212,7 +212,10 @@ func TestLongSilence(t *testing.T) {
 			gate := filepath.Join(harness.Dir(t), "gate")
 			c, e, cable := pair(t, transport, gated(gate)+"- work-command: {worktype: cat, command: cat}\n")
 			runs := harness.Submit(t, c, "--node", "executor01", "--no-payload", "gated")
-			c.Eventually("show some output", func() bool { r, _ := c.Unit(runs); return r.StdoutSize == 4 })
+			c.Eventually("show some output of a unit that runs", func() bool { // either may be known first
+				r, _ := c.Unit(runs)
+				return r.StdoutSize == 4 && r.StateName == "Running"
+			})
 			cable.Hold()
 			call := c.Begin("work", "submit", "--node", "executor01", "--payload-literal", "late", "cat")
 			for _, n := range []*harness.Node{c, e} {

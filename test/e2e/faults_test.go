@@ -238,7 +238,7 @@ func (s *scene) makeSpace() {
 	}
 	s.c.Eventually("meet the full disk", func() bool {
 		r, known := s.c.Unit(s.unit)
-		return !known || r.State > 1 || strings.Contains(s.c.Log(), "no space left")
+		return !known || r.State > 1 || s.c.Logged("no space left")
 	})
 	s.disk.Free()
 }

@@ -53,6 +53,15 @@ func TestSignedWork(t *testing.T) {
 			if r.Code != 0 || !strings.HasPrefix(r.Stdout, "streamed\n") {
 				t.Errorf("streamed: exit code %d, %q, %q", r.Code, r.Stdout, r.Stderr)
 			}
+			// A refusal ends a call though its payload goes on, in the words of one that is not streamed.
+			for _, follow := range []string{"--follow", "--json"} {
+				call := c.Begin("work", "submit", "--node", e.ID, "--stream", "--payload", "-", follow, "signed")
+				const told = "ERROR: Remote error: could not verify signature: signature is empty\n" +
+					"hint: node executor01 refused work of type signed\nhint: the work type wants signed work: give --signwork\nhint: what is left of it is unit "
+				if r := call.Wait(); r.Code != 101 || r.Stdout != "" || !strings.Contains(r.Stderr, told) {
+					t.Errorf("unsigned stream, %s: exit code %d, %q, %q", follow, r.Code, r.Stdout, r.Stderr)
+				}
+			}
 		})
 	}
 }

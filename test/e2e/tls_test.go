@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +98,94 @@ func TestRotation(t *testing.T) {
 	logged(s.Executor, "certificate renewed", certificates+2)
 	cut(t, s.Executor)
 	logged(s.Relay, "tls: client didn't provide a certificate", 1)
+}
+
+// TestAuthorityRemoved: an authority that is taken out of the files is not good for the next handshake; what is
+// open stays open, as docs/tls.md says, and so do the ways to end it: other keys of the section for links, a restart
+// for all.
+func TestAuthorityRemoved(t *testing.T) {
+	t.Parallel()
+	old, fresh := pkitest.NewCA(t, "old"), pkitest.NewCA(t, "fresh")
+	s := harness.SecureChain(t, old, "tcp", programs, programs, programs)
+	c, r, e := s.Controller, s.Relay, s.Executor
+	dir := harness.Dir(t)
+	clients := func(n *harness.Node) string { return filepath.Join(dir, n.ID+".crt") }
+	trust := func(n *harness.Node, ca *pkitest.CA) {
+		t.Helper()
+		pkitest.File(t, clients(n), ca.PEM)
+	}
+	renewed := func(n *harness.Node, times int) {
+		t.Helper()
+		n.Eventually("use the new authorities", func() bool {
+			log, err := os.ReadFile(n.LogFile())
+			return err == nil && strings.Count(string(log), "authorities renewed") >= times
+		})
+	}
+	// The authorities of clients are in a file of their own.
+	for _, n := range []*harness.Node{r, e} {
+		trust(n, old)
+		n.Reload(regexp.MustCompile(`clientcas: "[^"]*"`).ReplaceAllString(n.Config, fmt.Sprintf("clientcas: %q", clients(n))))
+	}
+	c.Reach(r, e)
+
+	// A connection to the control service of the executor, over the mesh.
+	conn, err := net.Dial("unix", c.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(2 * harness.Patience))
+	lines := bufio.NewReader(conn)
+	say := func(request, want string) {
+		t.Helper()
+		if request != "" {
+			fmt.Fprintln(conn, request)
+		}
+		if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+			t.Fatalf("%s: %q, %v, want %q", request, line, err, want)
+		}
+	}
+	say("", "Receptor Control, node controller01")
+	say("connect executor01 control cli", "Connecting")
+	say("", "Receptor Control, node executor01")
+	say("status", "{")
+
+	up, down := linkLines(t, r)
+	trust(r, fresh)
+	trust(e, fresh)
+	renewed(r, 1)
+	renewed(e, 1)
+	say("status", "{")
+	if u, d := linkLines(t, r); u != up || d != down {
+		t.Errorf("links came or went: %d and %d, before %d and %d", u, d, up, down)
+	}
+
+	// The executor forgets whom it has let in.
+	e.Stop()
+	e.Start()
+	if line, err := lines.ReadString('\n'); err == nil {
+		t.Errorf("still connected: %q", line)
+	}
+	// Its own link is one that the relay has to let in, which it does no more.
+	r.Eventually("refuse the old authority", func() bool {
+		log, err := os.ReadFile(r.LogFile())
+		return err == nil && strings.Contains(string(log), "tls: client didn't provide a certificate")
+	})
+	if c.Pings("executor01") {
+		t.Error("the executor is reached by a certificate of the old authority")
+	}
+	if !c.Pings("relayer01") {
+		t.Error("the link of the controller is gone, too")
+	}
+	// Another name of the file, and the links are made anew: nobody passes any more.
+	moved := filepath.Join(dir, "other.crt")
+	pkitest.File(t, moved, fresh.PEM)
+	r.Reload(strings.ReplaceAll(r.Config, clients(r), moved))
+	c.Eventually("be shut out", func() bool { return !c.Pings("relayer01") })
+	c.Eventually("be told so", func() bool {
+		log, err := os.ReadFile(c.LogFile())
+		return err == nil && strings.Contains(string(log), "remote error: tls: certificate required")
+	})
 }
 
 // cut takes the links of a node down for a moment: a reload changes who may link, to the same effect, and back.

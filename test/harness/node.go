@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -245,12 +247,24 @@ func (n *Node) LogFile() string { return filepath.Join(n.Dir, "log") }
 func (n *Node) Log() string {
 	var b strings.Builder
 	for line := range strings.Lines(n.logSince(0)) {
-		if !strings.Contains(line, "connected to control service") && !strings.Contains(line, "disconnected from control service") {
+		if !strings.Contains(line, "connected to control service") && !strings.Contains(line, "disconnected from control service") &&
+			!strings.Contains(line, "Control service closed") {
 			b.WriteString(line)
 		}
 	}
 	log := b.String()
 	return log[max(0, len(log)-8000):]
+}
+
+// Logged tells whether a line of the log, which may be long past what Log shows, has all
+// of these texts in it.
+func (n *Node) Logged(texts ...string) bool {
+	for line := range strings.Lines(n.logSince(0)) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // logSince is what the daemon printed behind the first at bytes.
@@ -291,6 +305,9 @@ func FreePort(t *testing.T) int {
 	for range 100 {
 		port := 10_000 + rand.IntN(20_000)
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if !claim(t, port) {
+			continue
+		}
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
@@ -303,6 +320,20 @@ func FreePort(t *testing.T) int {
 	}
 	t.Fatal("no free port found")
 	return 0
+}
+
+// claim holds a port until the test ends, against others who look for one at the same
+// time, in other processes, too: between their look and their use nobody listens on it.
+func claim(t *testing.T, port int) bool {
+	if runtime.GOOS != "linux" {
+		return true // no names of sockets without a file
+	}
+	held, err := net.Listen("unix", fmt.Sprintf("@receptor-test-port-%d", port))
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { held.Close() })
+	return true
 }
 
 // Result is the outcome of a call of the CLI.

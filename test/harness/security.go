@@ -26,7 +26,7 @@ func Security(t *testing.T, nodes map[string]*Node) {
 
 	// Peers that are allowed. controller04 has a good certificate, but is not on the list.
 	relay.Eventually("refuse controller04", func() bool {
-		return strings.Contains(relay.Log(), "controller04") && strings.Contains(relay.Log(), "it is not in the allowed peers list")
+		return relay.Logged("controller04", "it is not in the allowed peers list")
 	})
 	c1.Reach(e1, e2, e3)
 	c2.Reach(e1, e3)
