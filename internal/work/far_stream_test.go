@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -280,5 +281,32 @@ func TestStreamLostWithItsController(t *testing.T) {
 		}
 		until(t, "both nodes are clean", func() bool { _, known := p.unit(far); return !known })
 		until(t, "no connection is left", func() bool { return l.open() == 0 })
+	}
+}
+
+// The rest of a streamed payload never comes, but its command had ended by itself
+// before the executor was told: that is how the unit ends, as it does on one node.
+func TestStreamThatDidNotWantTheRest(t *testing.T) {
+	broke := map[string]func(foo *node, s *streamer){
+		"the controller is restarted": func(foo *node, _ *streamer) { foo.stop(); foo.start() },
+		"the submitter goes away":     func(_ *node, s *streamer) { s.sub.Abort(errors.New("gone")) },
+	}
+	for name, brk := range broke {
+		for code, state := range []controlproto.State{controlproto.Succeeded, controlproto.Failed} {
+			t.Run(fmt.Sprint(name, ", ", state), func(t *testing.T) {
+				p := newPeer2(t)
+				foo, l := newStreaming(t, p)
+				s := foo.streamTo(controlproto.Submit{Node: "bar", WorkType: "head"})
+				foo.await(s.u.id, controlproto.Running)
+				l.cut()
+				p.end(s.u.remoteID(), state, fmt.Sprint("exit status ", code), code)
+				brk(foo, s)
+				l.mend()
+				u := foo.awaitThat(s.u.id, "ended", func(u controlproto.UnitStatus) bool { return u.State.Ended() })
+				if u.State != state || u.Detail != fmt.Sprint("exit status ", code) || u.ExitCode == nil || *u.ExitCode != code {
+					t.Errorf("%+v", u)
+				}
+			})
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/receptor-go/receptor/internal/controlproto"
 	"github.com/receptor-go/receptor/internal/work/sign"
@@ -121,14 +120,12 @@ func (d *driver) gone() {
 
 // end moves the unit to its final state, with what the original keeps nowhere.
 func (d *driver) end(c change, last controlproto.UnitStatus) {
-	if last.Ended = storable(last.Ended); last.Ended.IsZero() {
-		last.Ended = time.Now().Round(0)
-	}
+	c.exit, c.at = last.ExitCode, storable(last.Ended)
 	d.u.mu.Lock()
-	moved := d.u.moveLocked(c, func() {
-		d.u.rec.ExitCode, d.u.rec.Ended = last.ExitCode, last.Ended
-		d.u.rec.StderrSize = d.u.errSizeLocked(last.StderrSize)
-	})
+	if d.u.live != nil && (last.State == controlproto.Succeeded || last.State == controlproto.Failed) {
+		d.u.live.broken = "" // the command ended before it was stopped: it did not want the rest
+	}
+	moved := d.u.moveLocked(c, func() { d.u.rec.StderrSize = d.u.errSizeLocked(last.StderrSize) })
 	if !moved && !d.u.mirroredLocked() { // it had ended before, and there is no more output to be had
 		d.u.rec.StdoutSize = min(d.u.rec.StdoutSize, c.size)
 		d.u.rec.StderrSize = d.u.errSizeLocked(nil)

@@ -71,7 +71,7 @@ func FuzzFarStatus(f *testing.F) {
 		}
 		// Version 2 tells more.
 		u = &unit{kind: remote, rec: record{WorkType: remoteType}, far: &remoteExtra{RemoteNode: "bar"}, live: &live{}}
-		u.move(change{state: st.State, detail: st.Detail, size: 7}, func() { u.rec.ExitCode, u.rec.Ended = st.ExitCode, storable(st.Ended) })
+		u.move(change{state: st.State, detail: st.Detail, size: 7, exit: st.ExitCode, at: storable(st.Ended)}, nil)
 		checkRecord(t, u.forDiskLocked())
 	})
 }
